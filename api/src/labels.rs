@@ -1,0 +1,28 @@
+//! Every label, annotation, field manager and fixed name, once.
+
+/// The Function an object belongs to.
+pub const FUNCTION: &str = "flint.dev/function";
+/// The revision an object belongs to.
+pub const REVISION: &str = "flint.dev/revision";
+/// What kind of package a ConfigMap holds; its presence marks the object as a package.
+pub const PACKAGE: &str = "flint.dev/package";
+/// Annotation on a Function: `v1` asks for API Gateway v1.0 events.
+pub const EVENT_FORMAT: &str = "flint.dev/event-format";
+/// `app.kubernetes.io/part-of`, always [`PART_OF_FLINT`].
+pub const PART_OF: &str = "app.kubernetes.io/part-of";
+/// The value of [`PART_OF`].
+pub const PART_OF_FLINT: &str = "flint";
+/// `app.kubernetes.io/managed-by`, always [`FIELD_MANAGER`].
+pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+/// `app.kubernetes.io/name`: the Function's name.
+pub const NAME: &str = "app.kubernetes.io/name";
+/// `app.kubernetes.io/instance`: the revision's name.
+pub const INSTANCE: &str = "app.kubernetes.io/instance";
+/// `app.kubernetes.io/component`: `function` on function pods.
+pub const COMPONENT: &str = "app.kubernetes.io/component";
+/// The one field manager of the operator's server-side apply.
+pub const FIELD_MANAGER: &str = "flint-operator";
+/// Name of the container that runs the user's code.
+pub const FUNCTION_CONTAINER: &str = "function";
+/// Name of the watchdog's container beside a user's image.
+pub const WATCHDOG_CONTAINER: &str = "watchdog";

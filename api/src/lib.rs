@@ -1,0 +1,20 @@
+//! The kinds: the types of `flint.dev/v1alpha1`, their validation, labels and defaults; no client, no runtime.
+
+pub mod duration;
+pub mod effective;
+pub mod function;
+pub mod labels;
+pub mod runtime;
+
+pub use duration::Duration;
+pub use effective::Effective;
+pub use function::{
+    Archive, Condition, Function, FunctionSpec, FunctionStatus, Git, Mount, NameRef, Oci, PackageStatus, Scaling,
+    ScalingMetric, Schedule, ScheduleStatus, Source, Template, TemplateMetadata,
+};
+pub use runtime::{Build, Mode, Runtime, RuntimeSpec};
+
+/// The API group of every kind.
+pub const GROUP: &str = "flint.dev";
+/// The served and stored version.
+pub const VERSION: &str = "v1alpha1";

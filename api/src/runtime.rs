@@ -1,0 +1,81 @@
+//! The Runtime kind: what a Function with code runs in.
+// The derive macros put a private copy of each type beside it, which the lint takes for ours.
+#![allow(unreachable_pub)]
+
+
+use k8s_openapi::api::core::v1::{EnvVar, ResourceRequirements};
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How the watchdog speaks to the function's code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// The AWS Lambda Runtime API on loopback.
+    Lambda,
+    /// A port that serves HTTP.
+    Http,
+    /// One program per request: body on stdin, answer from stdout.
+    Process,
+}
+
+/// An image and a way to start code in it.
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "flint.dev",
+    version = "v1alpha1",
+    kind = "Runtime",
+    plural = "runtimes",
+    shortname = "rt",
+    category = "flint",
+    category = "all",
+    printcolumn(name = "Mode", type_ = "string", json_path = ".spec.mode"),
+    printcolumn(name = "Image", type_ = "string", json_path = ".spec.image"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct RuntimeSpec {
+    /// How the watchdog speaks to the code.
+    pub mode: Mode,
+    /// The image, with the watchdog in it at /flint/watchdog.
+    pub image: String,
+    /// The child to start in /var/task. `{handler}` in an item stands for the Function's handler.
+    #[serde(default)]
+    pub command: Vec<String>,
+    /// http mode: the port that the child serves. Default 8080.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// How a source with dependencies becomes a package.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build: Option<Build>,
+    /// Warm instances kept per namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<Pool>,
+    /// Resources of functions that name none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<ResourceRequirements>,
+    /// Environment of every function in this runtime; a Function's own wins.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub env: Vec<EnvVar>,
+}
+
+/// How a source with dependencies becomes a package.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Build {
+    /// The image that builds.
+    pub image: String,
+    /// The command that builds, run in the source's folder.
+    #[serde(default)]
+    pub command: Vec<String>,
+}
+
+/// Warm instances kept per namespace.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Pool {
+    /// How many instances wait in each namespace that uses the runtime.
+    #[schemars(range(min = 0, max = 100))]
+    pub size: u32,
+}
