@@ -4,6 +4,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"sort"
@@ -11,7 +12,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"go.etcd.io/etcd/server/v3/etcdmain"
-	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/component-base/cli"
 	_ "k8s.io/component-base/logs/json/register"
 	_ "k8s.io/component-base/metrics/prometheus/clientgo"
@@ -36,7 +36,7 @@ var components = map[string]func(){
 	"scheduler":          component(func() *cobra.Command { return scheduler.NewSchedulerCommand() }),
 	"proxy":              component(proxy.NewProxyCommand),
 	"kubelet": component(func() *cobra.Command {
-		return kubelet.NewKubeletCommand(genericapiserver.SetupSignalContext())
+		return kubelet.NewKubeletCommand(context.Background())
 	}),
 	"etcd":    func() { etcdmain.Main(os.Args) },
 	"coredns": coredns,

@@ -1,0 +1,15 @@
+# The cluster that tests run on: the one of $KUBECONFIG if that names another, this machine's own node otherwise.
+
+cluster_script := $(dir $(lastword $(MAKEFILE_LIST)))cluster
+
+.PHONY: cluster cluster-down kubeconfig
+
+cluster: ## start a Kubernetes of one node on this machine (or use $KUBECONFIG's)
+	@if [ "$$($(MAKE) -s kubeconfig)" = "$$($(cluster_script) kubeconfig)" ]; then $(cluster_script) up; \
+	else echo "cluster: using KUBECONFIG=$$KUBECONFIG"; fi
+
+cluster-down: ## end it
+	@$(cluster_script) down
+
+kubeconfig: ## print the path of the kubeconfig file that tests use
+	@echo "$${KUBECONFIG:-$$($(cluster_script) kubeconfig)}"
