@@ -1,3 +1,10 @@
 //! Pure decisions: functions of (state, event, now), without I/O, used by the cluster and the local platform alike.
 
+pub mod admit;
+pub mod balance;
+pub mod demand;
+pub mod queue;
+pub mod retry;
+pub mod route;
+pub mod trace;
 pub mod wire;
