@@ -16,13 +16,12 @@ stop_pods() {
 # strays: what is left of pods whose containerd could not end them: shims, by the socket they were given, and
 # containers, by a root that lies in our state folder.
 strays() {
-    local folder
-    for folder in /proc/[0-9]*; do
-        if tr '\0' ' ' 2>/dev/null <"$folder/cmdline" | grep -qF -- "-address $STATE/" ||
-            grep -qE " / / .*upperdir=$STATE/" "$folder/mountinfo" 2>/dev/null; then
-            echo "${folder#/proc/}"
-        fi
+    local file pid
+    for file in $(grep -laF "$RUNTIME" /proc/[0-9]*/cmdline 2>/dev/null); do
+        pid=${file//[!0-9]/}
+        [[ $(readlink "/proc/$pid/exe") != */containerd-shim* ]] || echo "$pid"
     done
+    for file in $(grep -lE " / / .*upperdir=$STATE/" /proc/[0-9]*/mountinfo 2>/dev/null); do echo "${file//[!0-9]/}"; done
 }
 
 end_strays() {
@@ -70,6 +69,8 @@ down() { # [--all]
         # First who would start pods again.
         stop kubelet scheduler controller-manager
         stop_pods
+        # The API server ends at once only while etcd still answers.
+        stop proxy coredns apiserver
         # shellcheck disable=SC2086 # one word per component
         stop $components
         end_strays

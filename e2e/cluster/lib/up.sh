@@ -74,7 +74,8 @@ start_controllers() {
     # No leader election: there is only one of each, and a lease of a killed one would have to run out first.
     start controller-manager -- "$node_binary" controller-manager --kubeconfig "$STATE/kubeconfigs/controller-manager" \
         --bind-address 127.0.0.1 --cert-dir "$STATE/controller-manager" --leader-elect=false \
-        --use-service-account-credentials --service-account-private-key-file "$pki/service-accounts.key" \
+        --flex-volume-plugin-dir "$STATE/kubelet/volume-plugins" \
+        --service-account-private-key-file "$pki/service-accounts.key" \
         --root-ca-file "$pki/ca.crt" --cluster-signing-cert-file "$pki/ca.crt" --cluster-signing-key-file "$pki/ca.key"
     start scheduler -- "$node_binary" scheduler --kubeconfig "$STATE/kubeconfigs/scheduler" \
         --authentication-kubeconfig "$STATE/kubeconfigs/scheduler" --authorization-kubeconfig "$STATE/kubeconfigs/scheduler" \
@@ -93,9 +94,17 @@ import_pause() {
     [[ $(ctr images list -q "name==$PAUSE_IMAGE") ]] || ctr images import "$pause_archive" >/dev/null
 }
 
-node_ready() {
+node_ready() { [[ $(kubectl get node "$NODE" -o jsonpath='{.status.conditions[?(@.type=="Ready")].status}') == True ]]; }
+
+# usable: whether a pod in the default namespace would start now.
+usable() {
     [[ $(kubectl get node "$NODE" -o jsonpath='{.status.conditions[?(@.type=="Ready")].status}{.spec.taints}') == True ]] &&
         kubectl get serviceaccount default -n default
+}
+
+apply_dns() {
+    cmp -s "$STATE/dns.yaml" "$STATE/dns-applied.yaml" || kubectl apply -f "$STATE/dns.yaml" >/dev/null
+    cp "$STATE/dns.yaml" "$STATE/dns-applied.yaml"
 }
 
 dns_answers() { "$node_binary" resolve kubernetes.default.svc.cluster.local. "$DNS_IP:53"; }
@@ -114,16 +123,18 @@ up() {
     await containerd 20 ctr version
     import_pause
     await apiserver 60 probe https://127.0.0.1:6443/readyz
-    # The controller manager makes the default ServiceAccount, kubelet the node: both start at once.
-    start_controllers
     start_node
-    dns_answers >/dev/null 2>&1 || kubectl apply -f "$STATE/dns.yaml" >/dev/null
+    apply_dns
+    # After the node: the controllers look at nodes every 5 seconds, and one that they see unready first stays tainted
+    # until the next look.
+    await kubelet 30 node_ready
+    start_controllers
     await registry-127.0.0.1 10 probe "http://127.0.0.1:$REGISTRY_PORT/v2/"
     await "registry-$NODE_IP" 10 probe "http://$NODE_IP:$REGISTRY_PORT/v2/"
     await controller-manager 20 probe https://127.0.0.1:10257/healthz
     await scheduler 20 probe https://127.0.0.1:10259/healthz
     await kubelet 30 probe http://127.0.0.1:10248/healthz
     await proxy 20 probe http://127.0.0.1:10256/livez
-    await kubelet 60 node_ready
+    await controller-manager 60 usable
     await coredns 30 dns_answers
 }
