@@ -1,0 +1,10 @@
+//! What functions do on a real cluster. These tests leave the control plane alone and may run side by side.
+
+mod burst;
+mod deletion;
+mod hello;
+mod misbehaviour;
+mod network;
+mod refusals;
+mod schedules;
+mod streaming;
