@@ -1,18 +1,22 @@
 //! The kinds: the types of `flint.dev/v1alpha1`, their validation, labels and defaults; no client, no runtime.
 
+pub mod crds;
 pub mod duration;
 pub mod effective;
 pub mod function;
 pub mod labels;
+mod rules;
 pub mod runtime;
+mod schema;
 
+pub use crds::all_crds;
 pub use duration::Duration;
 pub use effective::Effective;
 pub use function::{
-    Archive, Condition, Function, FunctionSpec, FunctionStatus, Git, Mount, NameRef, Oci, PackageStatus, Scaling,
-    ScalingMetric, Schedule, ScheduleStatus, Source, Template, TemplateMetadata,
+    Archive, Condition, Function, FunctionSpec, FunctionStatus, Git, Mount, NameRef, Oci, PackageStatus,
+    Scaling, ScalingMetric, Schedule, ScheduleStatus, Source, Template, TemplateMetadata,
 };
-pub use runtime::{Build, Mode, Runtime, RuntimeSpec};
+pub use runtime::{Build, Mode, Pool, Runtime, RuntimeSpec};
 
 /// The API group of every kind.
 pub const GROUP: &str = "flint.dev";

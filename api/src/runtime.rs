@@ -2,11 +2,12 @@
 // The derive macros put a private copy of each type beside it, which the lint takes for ours.
 #![allow(unreachable_pub)]
 
-
 use k8s_openapi::api::core::v1::{EnvVar, ResourceRequirements};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::rules::{forbidden, free_port, image, invalid, required};
 
 /// How the watchdog speaks to the function's code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -26,6 +27,7 @@ pub enum Mode {
     group = "flint.dev",
     version = "v1alpha1",
     kind = "Runtime",
+    doc = "What functions with code run in: an image with an interpreter or nothing but the watchdog, and how code is started in it.",
     plural = "runtimes",
     shortname = "rt",
     category = "flint",
@@ -35,16 +37,32 @@ pub enum Mode {
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = required(
+        ".command", "has(self.command) && self.command.size() > 0",
+        "write the program to start in /var/task, such as [python3, -m, awslambdaric, '{handler}'] or [./bootstrap]"
+    ),
+    validation = forbidden(
+        ".port", "!has(self.port) || self.mode == 'http'",
+        "port is what an http runtime's program serves: remove it, or write mode: http"
+    )
+)]
 pub struct RuntimeSpec {
     /// How the watchdog speaks to the code.
     pub mode: Mode,
     /// The image, with the watchdog in it at /flint/watchdog.
+    #[schemars(length(max = 512))]
+    #[x_kube(validation = image())]
     pub image: String,
     /// The child to start in /var/task. `{handler}` in an item stands for the Function's handler.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(max = 4096)))]
+    #[x_kube(validation = invalid("self.all(item, item != '')", "an item of command is empty: remove it"))]
     pub command: Vec<String>,
     /// http mode: the port that the child serves. Default 8080.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65535))]
+    #[x_kube(validation = free_port())]
     pub port: Option<u16>,
     /// How a source with dependencies becomes a package.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -54,17 +72,21 @@ pub struct RuntimeSpec {
     pub pool: Option<Pool>,
     /// Resources of functions that name none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::schema::resources")]
     pub resources: Option<ResourceRequirements>,
     /// Environment of every function in this runtime; a Function's own wins.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "crate::schema::env")]
     pub env: Vec<EnvVar>,
 }
 
 /// How a source with dependencies becomes a package.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Build {
     /// The image that builds.
+    #[schemars(length(max = 512))]
+    #[x_kube(validation = image())]
     pub image: String,
     /// The command that builds, run in the source's folder.
     #[serde(default)]

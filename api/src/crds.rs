@@ -1,0 +1,41 @@
+//! The CustomResourceDefinitions of every kind, as they are installed.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt;
+use serde_json::Value;
+
+use crate::{Function, Runtime, schema};
+
+/// One definition per kind, in the order of their names.
+#[must_use]
+pub fn all_crds() -> Vec<CustomResourceDefinition> {
+    vec![tidied(Function::crd()), tidied(Runtime::crd())]
+}
+
+/// The file of `crds/` that holds a definition, and its text.
+///
+/// # Errors
+/// Never in practice: a definition is plain data.
+pub fn file(crd: &CustomResourceDefinition) -> Result<(String, String), Box<dyn std::error::Error>> {
+    let name = format!("{}.yaml", crd.metadata.name.as_deref().unwrap_or_default());
+    let mut value = serde_json::to_value(crd)?;
+    schema::tidy(&mut value);
+    let text = serde_saphyr::to_string(&value)?;
+    Ok((name, format!("# Generated from the types in api/src by `make crds`. Do not edit.\n{text}")))
+}
+
+fn tidied(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
+    for version in &mut crd.spec.versions {
+        let Some(schema) = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut())
+        else {
+            continue;
+        };
+        // Both ways through JSON: a schema has too many fields to walk by hand, and it is plain data.
+        let Ok(mut value) = serde_json::to_value(&*schema) else { continue };
+        schema::tidy(&mut value);
+        if let Ok(tidy) = serde_json::from_value::<_>(value as Value) {
+            *schema = tidy;
+        }
+    }
+    crd
+}
