@@ -11,10 +11,10 @@ use kube::{
 use serde_json::json;
 
 /// How long a rollout of Flint's own pods may take.
-pub const PATIENCE: Duration = Duration::from_secs(180);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Restarts a Deployment as `kubectl rollout restart` does, and waits for its end.
-pub async fn restart(cluster: &Cluster, name: &str) {
+pub(crate) async fn restart(cluster: &Cluster, name: &str) {
     let stamp = jiff::Timestamp::now().to_string();
     let patch = json!({"spec": {"template": {"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": stamp}}}}});
     let deployments = Api::<Deployment>::namespaced(cluster.client.clone(), SYSTEM);
@@ -23,7 +23,7 @@ pub async fn restart(cluster: &Cluster, name: &str) {
 }
 
 /// Sets the replicas of a Deployment, and waits until it has them.
-pub async fn scale(cluster: &Cluster, name: &str, replicas: i32) {
+pub(crate) async fn scale(cluster: &Cluster, name: &str, replicas: i32) {
     let deployments = Api::<Deployment>::namespaced(cluster.client.clone(), SYSTEM);
     let patch = json!({"spec": {"replicas": replicas}});
     deployments.patch_scale(name, &PatchParams::default(), &Patch::Merge(&patch)).await.expect("a scale");
@@ -31,7 +31,7 @@ pub async fn scale(cluster: &Cluster, name: &str, replicas: i32) {
 }
 
 /// Waits until all replicas of a Deployment are of its newest kind, ready, and no other is left.
-pub async fn rolled_out(cluster: &Cluster, name: &str) {
+pub(crate) async fn rolled_out(cluster: &Cluster, name: &str) {
     let deployments = Api::<Deployment>::namespaced(cluster.client.clone(), SYSTEM);
     eventually(&format!("the rollout of {name}"), PATIENCE, || async {
         let deployment = deployments.get(name).await.map_err(|error| error.to_string())?;
@@ -53,7 +53,7 @@ pub async fn rolled_out(cluster: &Cluster, name: &str) {
 }
 
 /// The pods of one of Flint's Deployments.
-pub async fn pods(cluster: &Cluster, name: &str) -> Vec<Pod> {
+pub(crate) async fn pods(cluster: &Cluster, name: &str) -> Vec<Pod> {
     let component = name.strip_prefix("flint-").unwrap_or(name);
     let parameters = ListParams::default()
         .labels(&format!("app.kubernetes.io/name=flint,app.kubernetes.io/component={component}"));
@@ -65,7 +65,7 @@ pub async fn pods(cluster: &Cluster, name: &str) -> Vec<Pod> {
 }
 
 /// Deletes a pod at once, as a lost node would.
-pub async fn kill_pod(cluster: &Cluster, namespace: &str, name: &str) {
+pub(crate) async fn kill_pod(cluster: &Cluster, namespace: &str, name: &str) {
     let parameters = DeleteParams { grace_period_seconds: Some(0), ..Default::default() };
     Api::<Pod>::namespaced(cluster.client.clone(), namespace)
         .delete(name, &parameters)
@@ -74,7 +74,7 @@ pub async fn kill_pod(cluster: &Cluster, namespace: &str, name: &str) {
 }
 
 /// Who holds one of Flint's leases.
-pub async fn holder(cluster: &Cluster, lease: &str) -> Option<String> {
+pub(crate) async fn holder(cluster: &Cluster, lease: &str) -> Option<String> {
     let leases = Api::<Lease>::namespaced(cluster.client.clone(), SYSTEM);
     leases.get_opt(lease).await.expect("an answer").and_then(|lease| lease.spec?.holder_identity)
 }
