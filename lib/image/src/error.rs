@@ -1,0 +1,112 @@
+//! What can go wrong, one variant per operation.
+
+use std::{io, path::PathBuf};
+
+/// Why an image could not be made, read or sent.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file or folder could not be read or written.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// Which one.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// An archive is not a readable tar.
+    #[error("the archive {name}: {source}")]
+    Archive {
+        /// Which one.
+        name: String,
+        /// What is wrong with it.
+        source: io::Error,
+    },
+    /// An archive unpacks to more than the caller allows.
+    #[error("the archive unpacks to more than {limit} bytes")]
+    TooLarge {
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// A path that would leave the image's root, or is empty.
+    #[error("the path {path:?} has no place in an image")]
+    Path {
+        /// The path as written.
+        path: String,
+    },
+    /// Something that is neither file, folder nor link.
+    #[error("{path} is a {kind}, which an image cannot hold; exclude it")]
+    Kind {
+        /// The path in the image.
+        path: String,
+        /// What it is.
+        kind: String,
+    },
+    /// The layer could not be written.
+    #[error("writing the layer {name}: {source}")]
+    Layer {
+        /// The layer's name.
+        name: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A text that is no `sha256:HEX`.
+    #[error("{text:?} is no sha256 digest")]
+    Digest {
+        /// The text.
+        text: String,
+    },
+    /// A text that names no image.
+    #[error("the image reference: {0}")]
+    Reference(#[from] oci_client::ParseError),
+    /// A recipe that cannot be understood.
+    #[error("the recipe {}: {message}", path.display())]
+    Recipe {
+        /// The recipe's file.
+        path: PathBuf,
+        /// What to write instead.
+        message: String,
+    },
+    /// The registry's credentials cannot be read.
+    #[error("registry credentials in {}: {message}", path.display())]
+    Credentials {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// The registry refused or did not answer.
+    #[error("{operation} {reference}: {source}")]
+    Registry {
+        /// What was asked of it.
+        operation: &'static str,
+        /// About which image.
+        reference: String,
+        /// What it said.
+        source: Box<oci_client::errors::OciDistributionError>,
+    },
+    /// The registry's answer about an image cannot be used.
+    #[error("{reference}: {message}")]
+    Unusable {
+        /// The image.
+        reference: String,
+        /// Why.
+        message: String,
+    },
+}
+
+// === impl Error ===
+
+impl Error {
+    pub(crate) fn file(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::File { path, source }
+    }
+
+    pub(crate) fn registry(
+        operation: &'static str,
+        reference: &oci_client::Reference,
+    ) -> impl FnOnce(oci_client::errors::OciDistributionError) -> Self {
+        let reference = reference.whole();
+        move |source| Self::Registry { operation, reference, source: Box::new(source) }
+    }
+}

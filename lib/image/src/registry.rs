@@ -1,0 +1,264 @@
+//! A registry: images come from it without their layers and go to it without what it has already.
+
+use std::{net::IpAddr, time::Duration};
+
+use futures::TryStreamExt as _;
+use http::HeaderValue;
+use oci_client::{
+    Client, RegistryOperation,
+    client::{ClientConfig, ClientProtocol},
+    errors::OciDistributionError,
+    manifest::OciDescriptor,
+};
+use serde::Deserialize;
+use tokio_util::io::ReaderStream;
+
+pub use oci_client::Reference;
+
+use crate::{
+    Credentials, Digest, Error, Image, Layer, Platform,
+    image::{
+        DOCKER_INDEX_TYPE, DOCKER_MANIFEST_TYPE, Descriptor, Document, INDEX_TYPE, MANIFEST_TYPE, Manifest,
+    },
+    layer::Blob,
+};
+
+/// A registry that does not take a connection in this time is away.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Registries store a large layer before they answer; longer silence than this is a dead connection.
+const READ_TIMEOUT: Duration = Duration::from_secs(120);
+/// The specification lets registries refuse larger manifests; configurations are of that size too.
+const DOCUMENT_LIMIT: usize = 4 << 20;
+
+/// A way to registries, with the credentials to use there.
+pub struct Registry {
+    credentials: Credentials,
+    platform: Platform,
+}
+
+/// What a push did.
+#[derive(Clone, Debug)]
+pub struct Pushed {
+    /// The image's digest, by which it can be pulled.
+    pub digest: Digest,
+    /// Blobs that were sent.
+    pub sent: usize,
+    /// Bytes that were sent.
+    pub bytes: u64,
+    /// Blobs that came from another repository of the same registry.
+    pub mounted: usize,
+    /// Blobs that were there.
+    pub present: usize,
+}
+
+#[derive(Deserialize)]
+struct Index {
+    manifests: Vec<Descriptor>,
+}
+
+// === impl Registry ===
+
+impl Registry {
+    /// Registries are spoken to over TLS, but for those on this machine's loopback. From an image for several platforms,
+    /// `platform` is taken.
+    pub fn new(credentials: Credentials, platform: Platform) -> Self {
+        Self { credentials, platform }
+    }
+
+    /// Reads an image's manifest and configuration; its layers stay where they are.
+    ///
+    /// # Errors
+    /// The registry refuses or is away, or the image is not for the platform.
+    pub async fn pull(&self, reference: &Reference) -> Result<Image, Error> {
+        let client = self.client(reference);
+        let auth = self.credentials.of(reference.registry());
+        let accepted = [MANIFEST_TYPE, DOCKER_MANIFEST_TYPE, INDEX_TYPE, DOCKER_INDEX_TYPE];
+        let read = |reference: Reference| {
+            let (client, auth) = (&client, &auth);
+            async move {
+                let result = client.pull_manifest_raw(&reference, auth, &accepted).await;
+                result.map(|(bytes, _)| bytes).map_err(Error::registry("reading", &reference))
+            }
+        };
+        let mut bytes = read(reference.clone()).await?;
+        if let Ok(index) = serde_json::from_slice::<Index>(&bytes) {
+            let fits = |entry: &&Descriptor| entry.platform.as_ref() == Some(&self.platform);
+            let entry = index.manifests.iter().find(fits).ok_or_else(|| {
+                let Platform { os, architecture } = &self.platform;
+                unusable(reference, format!("it has no image for {os}/{architecture}"))
+            })?;
+            bytes = read(reference.clone_with_digest(entry.digest.to_string())).await?;
+        }
+        let manifest: Manifest = parse(reference, &bytes)?;
+        let config = self.document(&client, reference, &manifest.config).await?;
+        Image::from_base(reference, &manifest, parse(reference, &config)?)
+    }
+
+    /// Sends what the registry lacks of an image, its manifest last, so that nobody sees half of it.
+    ///
+    /// # Errors
+    /// The registry refuses or is away, or a layer's file is gone.
+    pub async fn push(&self, image: &Image, reference: &Reference) -> Result<Pushed, Error> {
+        let client = self.client(reference);
+        let auth = self.credentials.of(reference.registry());
+        let (config, manifest) = image.documents();
+        let digest = manifest.descriptor.digest;
+        let mut pushed = Pushed { digest, sent: 0, bytes: 0, mounted: 0, present: 0 };
+        let known = client.fetch_manifest_digest(reference, &auth).await;
+        if known.is_ok_and(|known| known == digest.to_string()) {
+            pushed.present = image.layers().len() + 1;
+            return Ok(pushed);
+        }
+        client
+            .auth(reference, &auth, RegistryOperation::Push)
+            .await
+            .map_err(Error::registry("signing in for", reference))?;
+        for layer in image.layers() {
+            self.push_layer(&client, reference, layer, &mut pushed).await?;
+        }
+        if has(&client, reference, &config.descriptor).await? {
+            pushed.present += 1;
+        } else {
+            let Document { bytes, descriptor } = config;
+            let result = client.push_blob(reference, bytes, &descriptor.digest.to_string()).await;
+            result.map_err(Error::registry("sending the configuration of", reference))?;
+            pushed.count(&descriptor);
+        }
+        let result = client
+            .push_manifest_raw(reference, manifest.bytes, HeaderValue::from_static(MANIFEST_TYPE))
+            .await;
+        result.map_err(Error::registry("sending the manifest of", reference))?;
+        Ok(pushed)
+    }
+
+    async fn push_layer(
+        &self,
+        client: &Client,
+        reference: &Reference,
+        layer: &Layer,
+        pushed: &mut Pushed,
+    ) -> Result<(), Error> {
+        let digest = layer.digest().to_string();
+        if has(client, reference, &layer.descriptor).await? {
+            pushed.present += 1;
+            return Ok(());
+        }
+        let result = match &layer.blob {
+            Blob::Bytes(bytes) => client.push_blob(reference, bytes.clone(), &digest).await,
+            Blob::File(path) => {
+                let file = tokio::fs::File::open(path).await.map_err(Error::file(path))?;
+                let stream = ReaderStream::with_capacity(file, 1 << 20).map_err(OciDistributionError::from);
+                client.push_blob_stream(reference, stream, &digest, Some(layer.size())).await
+            }
+            Blob::Registry(source) => {
+                if source.registry() == reference.registry()
+                    && client.mount_blob(reference, source, &digest).await.is_ok()
+                {
+                    pushed.mounted += 1;
+                    return Ok(());
+                }
+                // Another registry, or one that does not mount: through here, without keeping it.
+                let from = self.client(source);
+                from.store_auth_if_needed(source.resolve_registry(), &self.credentials.of(source.registry()))
+                    .await;
+                let stream = from.pull_blob_stream(source, &oci(&layer.descriptor)).await;
+                let stream =
+                    stream.map_err(Error::registry("reading a layer of", source))?.stream.map_err(Into::into);
+                client.push_blob_stream(reference, stream, &digest, Some(layer.size())).await
+            }
+        };
+        result.map_err(Error::registry("sending a layer of", reference))?;
+        pushed.count(&layer.descriptor);
+        Ok(())
+    }
+
+    async fn document(
+        &self,
+        client: &Client,
+        reference: &Reference,
+        blob: &Descriptor,
+    ) -> Result<Vec<u8>, Error> {
+        if blob.size > DOCUMENT_LIMIT as u64 {
+            return Err(unusable(
+                reference,
+                format!("its configuration of {} bytes is too large", blob.size),
+            ));
+        }
+        let mut bytes = Vec::new();
+        let result = client.pull_blob(reference, &oci(blob), &mut bytes).await;
+        result.map_err(Error::registry("reading the configuration of", reference))?;
+        Ok(bytes)
+    }
+
+    fn client(&self, reference: &Reference) -> Client {
+        let protocol = if is_loopback(reference.resolve_registry()) {
+            ClientProtocol::Http
+        } else {
+            ClientProtocol::Https
+        };
+        Client::new(ClientConfig {
+            protocol,
+            // One request a blob: chunks cost a round trip each, and resuming one is not worth them.
+            use_monolithic_push: true,
+            connect_timeout: Some(CONNECT_TIMEOUT),
+            read_timeout: Some(READ_TIMEOUT),
+            user_agent: concat!("flint-image/", env!("CARGO_PKG_VERSION")),
+            ..ClientConfig::default()
+        })
+    }
+}
+
+// === impl Pushed ===
+
+impl Pushed {
+    fn count(&mut self, blob: &Descriptor) {
+        self.sent += 1;
+        self.bytes += blob.size;
+    }
+}
+
+fn oci(blob: &Descriptor) -> OciDescriptor {
+    OciDescriptor {
+        media_type: blob.media_type.clone(),
+        digest: blob.digest.to_string(),
+        size: i64::try_from(blob.size).unwrap_or(i64::MAX),
+        ..OciDescriptor::default()
+    }
+}
+
+async fn has(client: &Client, reference: &Reference, blob: &Descriptor) -> Result<bool, Error> {
+    let result = client.blob_exists(reference, &blob.digest.to_string()).await;
+    result.map_err(Error::registry("looking for a layer of", reference))
+}
+
+fn parse<T: serde::de::DeserializeOwned>(reference: &Reference, bytes: &[u8]) -> Result<T, Error> {
+    serde_json::from_slice(bytes).map_err(|error| unusable(reference, error.to_string()))
+}
+
+fn unusable(reference: &Reference, message: String) -> Error {
+    Error::Unusable { reference: reference.whole(), message }
+}
+
+/// Whether a registry is on this machine: `localhost` or a loopback address, with a port or without.
+fn is_loopback(registry: &str) -> bool {
+    let host = match registry.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or(rest),
+        None => registry.rsplit_once(':').map_or(registry, |(host, _)| host),
+    };
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_registries_on_loopback_are_spoken_to_without_tls() {
+        for registry in ["127.0.0.1:5000", "localhost:5000", "localhost", "[::1]:5000"] {
+            assert!(is_loopback(registry), "{registry}");
+        }
+        for registry in ["registry.example", "10.0.0.1:5000", "localhost.example:5000", "127.0.0.1.example"] {
+            assert!(!is_loopback(registry), "{registry}");
+        }
+    }
+}
