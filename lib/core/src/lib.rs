@@ -3,8 +3,10 @@
 pub mod admit;
 pub mod balance;
 pub mod demand;
+pub mod event;
 pub mod queue;
 pub mod retry;
 pub mod route;
+pub mod scale;
 pub mod trace;
 pub mod wire;

@@ -1,0 +1,84 @@
+//! HTTP requests as API Gateway events, and functions' answers as HTTP responses: what `lambda` mode puts between the two.
+//!
+//! A request becomes the event of payload format 2.0 (HTTP APIs, Function URLs) or 1.0 (REST APIs). An answer is read by the
+//! Function URL rules whatever the format was: an object with a `statusCode` is a response, any other JSON is the body
+//! of a 200. Everything here is pure: the time and the caller's address come in as parameters.
+
+mod answer;
+mod text;
+mod v1;
+mod v2;
+
+use http::request::Parts;
+
+pub use self::answer::{Malformed, Reply, head_from_prelude, response_from_payload};
+
+/// The shape of the event.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// API Gateway payload format 1.0 (REST APIs).
+    V1,
+    /// API Gateway payload format 2.0 (HTTP APIs, Function URLs).
+    #[default]
+    V2,
+}
+
+/// What the event says beside the request itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// The invocation's id.
+    pub request_id: &'a str,
+    /// The function's name; it stands where an API's id does.
+    pub function: &'a str,
+    /// When the request came.
+    pub time: jiff::Timestamp,
+}
+
+/// The event of an HTTP request, as JSON bytes.
+///
+/// # Errors
+/// Only when the serializer fails, which it does not on these types.
+pub fn event_from_request(
+    format: Format,
+    request: &Parts,
+    body: &[u8],
+    context: Context<'_>,
+) -> Result<Vec<u8>, serde_json::Error> {
+    match format {
+        Format::V1 => serde_json::to_vec(&v1::event(request, body, context)),
+        Format::V2 => serde_json::to_vec(&v2::event(request, body, context)),
+    }
+}
+
+/// The address of the client: the first of `x-forwarded-for`, which the gateway keeps.
+fn source_ip(request: &Parts) -> &str {
+    let forwarded = request.headers.get("x-forwarded-for").and_then(|value| value.to_str().ok());
+    forwarded.and_then(|list| list.split(',').next()).map_or("", str::trim)
+}
+
+fn host(request: &Parts) -> &str {
+    let named = request.headers.get(http::header::HOST).and_then(|value| value.to_str().ok());
+    named.or_else(|| request.uri.authority().map(http::uri::Authority::as_str)).unwrap_or_default()
+}
+
+fn user_agent(request: &Parts) -> &str {
+    request.headers.get(http::header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+/// What the client spoke to the gateway is not known here; functions only ever see these two.
+fn protocol(request: &Parts) -> &'static str {
+    if request.version == http::Version::HTTP_2 { "HTTP/2.0" } else { "HTTP/1.1" }
+}
+
+/// Common Log Format, as API Gateway writes it: `12/Mar/2020:19:03:58 +0000`.
+fn log_time(time: jiff::Timestamp) -> String {
+    time.strftime("%d/%b/%Y:%H:%M:%S +0000").to_string()
+}
+
+/// Flint's own headers steer the watchdog and are no part of the request.
+fn is_internal(name: &http::HeaderName) -> bool {
+    name.as_str().starts_with("x-flint-")
+}
+
+#[cfg(test)]
+mod tests;
