@@ -1,1 +1,108 @@
-//! placeholder
+//! How Flint uses the Kubernetes API: leases, server-side apply, events, and watches that nothing stops.
+
+pub mod apply;
+pub mod events;
+pub mod lease;
+pub mod watch;
+
+pub use apply::{Applier, Created, Manifest};
+pub use events::Events;
+pub use lease::Lease;
+pub use watch::WatchMetrics;
+
+/// What can go wrong at the API server.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An object could not be applied.
+    #[error("cannot apply {object}")]
+    Apply {
+        /// Kind and name.
+        object: String,
+        /// What the API server said.
+        #[source]
+        source: Box<kube::Error>,
+    },
+    /// An object could not be created.
+    #[error("cannot create {object}")]
+    Create {
+        /// Kind and name.
+        object: String,
+        /// What the API server said.
+        #[source]
+        source: Box<kube::Error>,
+    },
+    /// A status could not be written.
+    #[error("cannot write the status of {object}")]
+    Status {
+        /// Kind and name.
+        object: String,
+        /// What the API server said.
+        #[source]
+        source: Box<kube::Error>,
+    },
+    /// An object could not be deleted.
+    #[error("cannot delete {object}")]
+    Delete {
+        /// Kind and name.
+        object: String,
+        /// What the API server said.
+        #[source]
+        source: Box<kube::Error>,
+    },
+    /// The scale of an object could not be changed.
+    #[error("cannot scale {object}")]
+    Scale {
+        /// Kind and name.
+        object: String,
+        /// What the API server said.
+        #[source]
+        source: Box<kube::Error>,
+    },
+    /// An object could not be read.
+    #[error("cannot read {object}")]
+    Get {
+        /// Kind and name.
+        object: String,
+        /// What the API server said.
+        #[source]
+        source: Box<kube::Error>,
+    },
+    /// An object of ours does not have the shape of its kind.
+    #[error("{object} has no valid shape")]
+    Shape {
+        /// Kind and name.
+        object: String,
+        /// Where it is wrong.
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+// === impl Error ===
+
+impl Error {
+    /// What the API server answered, where it did.
+    #[must_use]
+    pub fn status(&self) -> Option<&kube::core::Status> {
+        match self {
+            Self::Apply { source, .. }
+            | Self::Create { source, .. }
+            | Self::Status { source, .. }
+            | Self::Delete { source, .. }
+            | Self::Scale { source, .. }
+            | Self::Get { source, .. } => match source.as_ref() {
+                kube::Error::Api(status) => Some(status),
+                _ => None,
+            },
+            Self::Shape { .. } => None,
+        }
+    }
+
+    /// Whether the API server refused the object itself, so that trying again is of no use before it changes.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        self.status().is_some_and(|status| {
+            matches!(status.code, 400 | 422) || (status.code == 403 && status.reason == "Forbidden")
+        })
+    }
+}

@@ -1,1 +1,3 @@
-//! placeholder
+//! Doubles for tests: what stands in for the outside, in memory and under a paused clock.
+
+pub mod apiserver;
