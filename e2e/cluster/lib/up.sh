@@ -25,7 +25,7 @@ prepare_state() {
     for host in 127.0.0.1 "$NODE_IP"; do
         rendered registry.yaml | sed "s|@ADDRESS@|$host:$REGISTRY_PORT|" | write "$STATE/registry-$host.yaml"
         mkdir -p "$STATE/containerd/registries/$host:$REGISTRY_PORT"
-        echo "server = \"http://$host:$REGISTRY_PORT\"" | write "$STATE/containerd/registries/$host:$REGISTRY_PORT/hosts.toml"
+        echo "[host.\"http://$host:$REGISTRY_PORT\"]" | write "$STATE/containerd/registries/$host:$REGISTRY_PORT/hosts.toml"
     done
 }
 
