@@ -8,5 +8,6 @@ pub mod queue;
 pub mod retry;
 pub mod route;
 pub mod scale;
+pub mod schedule;
 pub mod trace;
 pub mod wire;
