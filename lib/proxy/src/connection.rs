@@ -1,0 +1,277 @@
+//! A client's connection as the handler sees it, and the worker's list of them, swept for those that overstay.
+
+use std::{
+    cell::{Cell, RefCell},
+    fmt,
+    net::{IpAddr, SocketAddr},
+    rc::Rc,
+    sync::Arc,
+    task::{Context, Waker},
+    time::Duration,
+};
+
+use http::HeaderValue;
+use tokio::{sync::Notify, time::Instant};
+
+use crate::io::{Activity, Clock};
+
+/// How often connections are looked at. Their limits are seconds, so that half of one is precise enough.
+const SWEEP: Duration = Duration::from_millis(500);
+
+/// A client's connection.
+pub struct Connection {
+    peer: SocketAddr,
+    local: SocketAddr,
+    worker: usize,
+    protocol: Cell<Protocol>,
+    forwarded_for: HeaderValue,
+    pub(crate) activity: Arc<Activity>,
+    command: Cell<Command>,
+    task: RefCell<Option<Waker>>,
+    /// Its place in the list.
+    place: Cell<usize>,
+}
+
+/// What a connection speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.0 or 1.1.
+    Http1,
+    /// HTTP/2 with prior knowledge.
+    Http2,
+}
+
+/// What clients are allowed to take, in time and room.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Open connections of one worker. At the limit it does not accept: clients wait in the backlog.
+    pub connections: usize,
+    /// From the first byte of a head, or from the connection, until the head is whole.
+    pub header_time: Duration,
+    /// How long a connection may stay between requests.
+    pub keep_alive: Duration,
+    /// How long a client may take nothing of what is written to it.
+    pub write_stall: Duration,
+    /// Header fields of a request; more are answered 431.
+    pub headers: usize,
+    /// Bytes of a request's head; more are answered 431.
+    pub header_bytes: usize,
+    /// Streams at a time on one HTTP/2 connection.
+    pub streams: u32,
+}
+
+/// What the sweep or the drain wants of a connection's task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    GoOn,
+    /// Finish what is in flight, take nothing more.
+    Close,
+    /// End now.
+    Drop,
+}
+
+/// The open connections of one worker.
+pub(crate) struct Connections {
+    list: RefCell<Vec<Rc<Connection>>>,
+    limits: Limits,
+    clock: Clock,
+    epoch: Instant,
+    draining: Cell<bool>,
+    /// Told when one ends: the acceptor waits for room, the drain for the last.
+    changed: Rc<Notify>,
+}
+
+// === impl Limits ===
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            // About 1 GiB of buffers at worst, and under the usual limit of open files.
+            connections: 16_384,
+            header_time: Duration::from_secs(10),
+            // Over the 60 s that load balancers keep idle connections for, so that they close first.
+            keep_alive: Duration::from_secs(75),
+            write_stall: Duration::from_secs(60),
+            // hyper parses up to 100 on the stack; any other number costs an allocation for each request.
+            headers: 100,
+            header_bytes: 64 * 1024,
+            streams: 200,
+        }
+    }
+}
+
+// === impl Connection ===
+
+impl Connection {
+    /// The client's address, as the socket has it.
+    #[must_use]
+    pub fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// The address it came to.
+    #[must_use]
+    pub fn local(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// The worker that serves it.
+    #[must_use]
+    pub fn worker(&self) -> usize {
+        self.worker
+    }
+
+    /// What it speaks.
+    #[must_use]
+    pub fn protocol(&self) -> Protocol {
+        self.protocol.get()
+    }
+
+    /// The client's address as a header's value, made once for all its requests.
+    #[must_use]
+    pub fn forwarded_for(&self) -> &HeaderValue {
+        &self.forwarded_for
+    }
+
+    /// Lets this connection end after what is in flight on it.
+    pub fn close(&self) {
+        self.tell(Command::Close);
+    }
+
+    pub(crate) fn set_protocol(&self, protocol: Protocol) {
+        self.protocol.set(protocol);
+    }
+
+    /// What the task is to do; it is woken when that changes.
+    pub(crate) fn listen(&self, cx: &Context<'_>) -> Command {
+        let mut task = self.task.borrow_mut();
+        if !task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
+            *task = Some(cx.waker().clone());
+        }
+        self.command.get()
+    }
+
+    fn tell(&self, command: Command) {
+        if self.command.get() == command || self.command.get() == Command::Drop {
+            return;
+        }
+        self.command.set(command);
+        if let Some(task) = self.task.borrow().as_ref() {
+            task.wake_by_ref();
+        }
+    }
+
+    fn overstays(&self, now: u64, limits: &Limits) -> Command {
+        let longer = |since: u64, limit: Duration| u128::from(now.saturating_sub(since)) >= limit.as_millis();
+        if self.activity.stalled_since().is_some_and(|since| longer(since, limits.write_stall)) {
+            return Command::Drop;
+        }
+        if self.activity.in_flight() > 0 {
+            return Command::GoOn;
+        }
+        match self.activity.head_since() {
+            // On HTTP/2 bytes that are no request yet may be a ping: only a first request is awaited.
+            Some(since) if self.protocol() == Protocol::Http1 && longer(since, limits.header_time) => {
+                Command::Drop
+            }
+            _ if longer(self.activity.idle_since(), limits.keep_alive) => Command::Close,
+            _ => Command::GoOn,
+        }
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("peer", &self.peer)
+            .field("protocol", &self.protocol())
+            .field("in_flight", &self.activity.in_flight())
+            .finish_non_exhaustive()
+    }
+}
+
+// === impl Connections ===
+
+impl Connections {
+    pub(crate) fn new(limits: Limits, changed: Rc<Notify>) -> Rc<Self> {
+        Rc::new(Self {
+            list: RefCell::new(Vec::new()),
+            limits,
+            clock: Clock::new(),
+            epoch: Instant::now(),
+            draining: Cell::new(false),
+            changed,
+        })
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.list.borrow().len()
+    }
+
+    /// Waits until there is room for one more.
+    pub(crate) async fn room(&self) {
+        while self.len() >= self.limits.connections {
+            self.changed.notified().await;
+        }
+    }
+
+    pub(crate) fn add(&self, peer: SocketAddr, local: SocketAddr, worker: usize) -> Rc<Connection> {
+        let mut list = self.list.borrow_mut();
+        let connection = Rc::new(Connection {
+            peer,
+            local,
+            worker,
+            protocol: Cell::new(Protocol::Http1),
+            forwarded_for: address_value(peer.ip()),
+            activity: Activity::new(self.clock.clone()),
+            command: Cell::new(if self.draining.get() { Command::Close } else { Command::GoOn }),
+            task: RefCell::new(None),
+            place: Cell::new(list.len()),
+        });
+        list.push(Rc::clone(&connection));
+        connection
+    }
+
+    pub(crate) fn remove(&self, connection: &Connection) {
+        let mut list = self.list.borrow_mut();
+        let place = connection.place.get();
+        list.swap_remove(place);
+        if let Some(moved) = list.get(place) {
+            moved.place.set(place);
+        }
+        self.changed.notify_one();
+    }
+
+    /// From now on every connection ends after what is in flight on it.
+    pub(crate) fn drain(&self) {
+        self.draining.set(true);
+        for connection in self.list.borrow().iter() {
+            connection.tell(Command::Close);
+        }
+    }
+
+    /// Looks after the connections for ever.
+    pub(crate) async fn sweep(&self) {
+        loop {
+            tokio::time::sleep(SWEEP).await;
+            let now = u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX);
+            self.clock.set(now);
+            for connection in self.list.borrow().iter() {
+                let command = connection.overstays(now, &self.limits);
+                if command != Command::GoOn {
+                    connection.tell(command);
+                }
+            }
+        }
+    }
+}
+
+fn address_value(address: IpAddr) -> HeaderValue {
+    // An IPv4 client of a dual-stack socket is shown as what it is.
+    HeaderValue::try_from(address.to_canonical().to_string())
+        .unwrap_or_else(|_| HeaderValue::from_static("unknown"))
+}

@@ -1,0 +1,257 @@
+//! The sockets under hyper: they note when bytes last moved, at the price of a relaxed store.
+//!
+//! hyper wants its transports `Send` for upgrades, so what they note is atomic though only one thread ever looks.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+    },
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Buf, Bytes};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+
+/// A worker's coarse clock in milliseconds since it started, never 0; moved on by the sweep of connections.
+#[derive(Clone, Debug)]
+pub(crate) struct Clock(Arc<AtomicU64>);
+
+/// What a client's connection is doing, as its socket and its service see it.
+#[derive(Debug)]
+pub(crate) struct Activity {
+    clock: Clock,
+    /// Requests whose answer has not been written to its end.
+    in_flight: AtomicU32,
+    /// When the first bytes of a head came, or the connection; 0 while none is awaited.
+    head_since: AtomicU64,
+    /// When the last request ended.
+    idle_since: AtomicU64,
+    /// Since when the client has not taken what we write; 0 while it does.
+    stalled_since: AtomicU64,
+}
+
+/// A client's socket.
+pub(crate) struct ClientIo {
+    stream: TcpStream,
+    /// Bytes that were read to see which protocol it is.
+    prefix: Bytes,
+    activity: Arc<Activity>,
+}
+
+/// An instance's socket, which counts what came from it: so that an answer that broke after its first byte is told from
+/// one that never began.
+pub(crate) struct UpstreamIo {
+    stream: TcpStream,
+    received: Arc<AtomicU64>,
+}
+
+// === impl Clock ===
+
+impl Clock {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(AtomicU64::new(1)))
+    }
+
+    pub(crate) fn now(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+
+    pub(crate) fn set(&self, milliseconds: u64) {
+        self.0.store(milliseconds.max(1), Relaxed);
+    }
+}
+
+// === impl Activity ===
+
+impl Activity {
+    /// A connection that was just accepted: its first head is awaited.
+    pub(crate) fn new(clock: Clock) -> Arc<Self> {
+        let now = clock.now();
+        Arc::new(Self {
+            clock,
+            in_flight: AtomicU32::new(0),
+            head_since: AtomicU64::new(now),
+            idle_since: AtomicU64::new(now),
+            stalled_since: AtomicU64::new(0),
+        })
+    }
+
+    pub(crate) fn begin(&self) {
+        self.in_flight.store(self.in_flight.load(Relaxed) + 1, Relaxed);
+        self.head_since.store(0, Relaxed);
+    }
+
+    pub(crate) fn end(&self) {
+        self.in_flight.store(self.in_flight.load(Relaxed).saturating_sub(1), Relaxed);
+        self.idle_since.store(self.clock.now(), Relaxed);
+    }
+
+    pub(crate) fn in_flight(&self) -> u32 {
+        self.in_flight.load(Relaxed)
+    }
+
+    pub(crate) fn head_since(&self) -> Option<u64> {
+        some(self.head_since.load(Relaxed))
+    }
+
+    pub(crate) fn idle_since(&self) -> u64 {
+        self.idle_since.load(Relaxed)
+    }
+
+    pub(crate) fn stalled_since(&self) -> Option<u64> {
+        some(self.stalled_since.load(Relaxed))
+    }
+
+    fn received(&self) {
+        if self.in_flight.load(Relaxed) == 0 && self.head_since.load(Relaxed) == 0 {
+            self.head_since.store(self.clock.now(), Relaxed);
+        }
+    }
+
+    fn wrote<T>(&self, outcome: &Poll<T>) {
+        let stalled = self.stalled_since.load(Relaxed);
+        match outcome {
+            Poll::Pending if stalled == 0 => self.stalled_since.store(self.clock.now(), Relaxed),
+            Poll::Ready(_) if stalled != 0 => self.stalled_since.store(0, Relaxed),
+            _ => {}
+        }
+    }
+}
+
+fn some(milliseconds: u64) -> Option<u64> {
+    (milliseconds != 0).then_some(milliseconds)
+}
+
+// === impl ClientIo ===
+
+impl ClientIo {
+    /// What every HTTP/2 connection with prior knowledge begins with, up to where no HTTP/1.1 request can follow.
+    const PREFACE: &'static [u8] = b"PRI * HTTP/2.0\r\n";
+
+    pub(crate) fn new(stream: TcpStream, activity: Arc<Activity>) -> Self {
+        Self { stream, prefix: Bytes::new(), activity }
+    }
+
+    /// Reads as much as is needed to know, and keeps it for whoever reads next.
+    pub(crate) async fn speaks_http2(&mut self) -> io::Result<bool> {
+        let mut buffer = [0; Self::PREFACE.len()];
+        let mut filled = 0;
+        let http2 = loop {
+            let read = self.stream.read(&mut buffer[filled..]).await?;
+            filled += read;
+            if buffer[..filled] != Self::PREFACE[..filled] {
+                break false;
+            }
+            if filled == buffer.len() || read == 0 {
+                break filled == buffer.len();
+            }
+        };
+        self.prefix = Bytes::copy_from_slice(&buffer[..filled]);
+        Ok(http2)
+    }
+}
+
+impl AsyncRead for ClientIo {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if !self.prefix.is_empty() {
+            let length = self.prefix.len().min(buf.remaining());
+            buf.put_slice(&self.prefix[..length]);
+            self.prefix.advance(length);
+            return Poll::Ready(Ok(()));
+        }
+        let before = buf.filled().len();
+        let outcome = ready!(Pin::new(&mut self.stream).poll_read(cx, buf));
+        if buf.filled().len() > before {
+            self.activity.received();
+        }
+        Poll::Ready(outcome)
+    }
+}
+
+impl AsyncWrite for ClientIo {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.activity.wrote(&outcome);
+        outcome
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.activity.wrote(&outcome);
+        outcome
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+// === impl UpstreamIo ===
+
+impl UpstreamIo {
+    pub(crate) fn new(stream: TcpStream, received: Arc<AtomicU64>) -> Self {
+        Self { stream, received }
+    }
+}
+
+impl AsyncRead for UpstreamIo {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let outcome = ready!(Pin::new(&mut self.stream).poll_read(cx, buf));
+        let read = (buf.filled().len() - before) as u64;
+        self.received.store(self.received.load(Relaxed).wrapping_add(read), Relaxed);
+        Poll::Ready(outcome)
+    }
+}
+
+impl AsyncWrite for UpstreamIo {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,224 @@
+//! One client connection: HTTP/1.1 or HTTP/2 by its first bytes, each request handed to the handler.
+
+use std::{
+    convert::Infallible,
+    error::Error as StdError,
+    future::Future,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+    service::service_fn,
+};
+use hyper_util::rt::TokioIo;
+use pin_project_lite::pin_project;
+use tokio::net::TcpStream;
+
+use crate::{
+    body::BoxError,
+    connection::{Command, Connection, Connections, Limits, Protocol},
+    exec::LocalExec,
+    io::ClientIo,
+};
+
+/// Answers requests. There is one per worker, on its thread, so it may hold `Rc`s and need not be `Send`.
+///
+/// When the client goes away the future is dropped: what it must not leave undone belongs into a guard.
+pub trait Handler: 'static {
+    /// The answers' bodies; [`crate::Guarded`] to be told of their end.
+    type Body: HttpBody<Data = Bytes, Error: Into<BoxError>> + Unpin + 'static;
+
+    /// Answers one request.
+    fn handle(
+        self: Rc<Self>,
+        request: Request<Incoming>,
+        connection: Rc<Connection>,
+    ) -> impl Future<Output = Response<Self::Body>> + 'static;
+}
+
+/// Counts a request as in flight until its answer is written or given up.
+struct Tracked<B> {
+    body: B,
+    _flight: Flight,
+}
+
+struct Flight(Rc<Connection>);
+
+pin_project! {
+    /// hyper's connection, which also obeys the sweep and the drain.
+    struct Obedient<C> {
+        #[pin]
+        inner: C,
+        connection: Rc<Connection>,
+        closing: bool,
+    }
+}
+
+/// What hyper's two kinds of connections have in common.
+trait Closing {
+    fn graceful(self: Pin<&mut Self>);
+}
+
+pub(crate) async fn serve<H: Handler>(
+    stream: TcpStream,
+    handler: Rc<H>,
+    connection: Rc<Connection>,
+    connections: &Connections,
+) {
+    let mut io = ClientIo::new(stream, std::sync::Arc::clone(&connection.activity));
+    // The sweep must be able to end a connection that never says a word.
+    let detected = listening(&connection, io.speaks_http2()).await;
+    let Some(Ok(http2)) = detected else { return };
+    let service = service_fn({
+        let connection = Rc::clone(&connection);
+        move |request| answer(Rc::clone(&handler), request, Rc::clone(&connection))
+    });
+    let outcome = if http2 {
+        connection.set_protocol(Protocol::Http2);
+        let inner = http2_builder(connections.limits()).serve_connection(TokioIo::new(io), service);
+        Obedient::new(inner, &connection).await
+    } else {
+        let inner =
+            http1_builder(connections.limits()).serve_connection(TokioIo::new(io), service).with_upgrades();
+        Obedient::new(inner, &connection).await
+    };
+    if let Err(error) = outcome {
+        tracing::debug!(peer = %connection.peer(), error = error_chain(&error), "client connection ended");
+    }
+}
+
+async fn answer<H: Handler>(
+    handler: Rc<H>,
+    request: Request<Incoming>,
+    connection: Rc<Connection>,
+) -> Result<Response<Tracked<H::Body>>, Infallible> {
+    connection.activity.begin();
+    let flight = Flight(Rc::clone(&connection));
+    let response = handler.handle(request, connection).await;
+    Ok(response.map(|body| Tracked { body, _flight: flight }))
+}
+
+fn http1_builder(limits: &Limits) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    // The sweep sees to slow heads: hyper's own timer would be set anew for each request.
+    builder.header_read_timeout(None).max_header_size(limits.header_bytes);
+    if limits.headers != Limits::default().headers {
+        builder.max_headers(limits.headers);
+    }
+    builder
+}
+
+fn http2_builder(limits: &Limits) -> http2::Builder<LocalExec> {
+    let mut builder = http2::Builder::new(LocalExec);
+    // Windows of an upload over a path of 50 ms at 40 Mbit/s; a client can make us hold one MiB.
+    builder
+        .initial_stream_window_size(256 * 1024)
+        .initial_connection_window_size(1024 * 1024)
+        .max_concurrent_streams(limits.streams)
+        .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX));
+    builder
+}
+
+/// Polls a future until it is done or the connection is told to end.
+async fn listening<F: Future>(connection: &Connection, future: F) -> Option<F::Output> {
+    let mut future = std::pin::pin!(future);
+    std::future::poll_fn(|cx| match connection.listen(cx) {
+        Command::GoOn => future.as_mut().poll(cx).map(Some),
+        Command::Close | Command::Drop => Poll::Ready(None),
+    })
+    .await
+}
+
+fn error_chain(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}
+
+// === impl Obedient ===
+
+impl<C> Obedient<C> {
+    fn new(inner: C, connection: &Rc<Connection>) -> Self {
+        Self { inner, connection: Rc::clone(connection), closing: false }
+    }
+}
+
+impl<C: Future<Output = hyper::Result<()>> + Closing> Future for Obedient<C> {
+    type Output = hyper::Result<()>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        match this.connection.listen(cx) {
+            Command::GoOn => {}
+            Command::Close if *this.closing => {}
+            Command::Close => {
+                *this.closing = true;
+                this.inner.as_mut().graceful();
+            }
+            Command::Drop => return Poll::Ready(Ok(())),
+        }
+        this.inner.poll(cx)
+    }
+}
+
+impl<S, B> Closing for http1::UpgradeableConnection<TokioIo<ClientIo>, S>
+where
+    S: hyper::service::HttpService<Incoming, ResBody = B>,
+    S::Error: Into<BoxError>,
+    B: HttpBody<Error: Into<BoxError>> + 'static,
+{
+    fn graceful(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+impl<S, B> Closing for http2::Connection<TokioIo<ClientIo>, S, LocalExec>
+where
+    S: hyper::service::HttpService<Incoming, ResBody = B, Future: 'static>,
+    S::Error: Into<BoxError>,
+    B: HttpBody<Data: 'static, Error: Into<BoxError>> + 'static,
+{
+    fn graceful(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+// === impl Tracked ===
+
+impl<B: HttpBody + Unpin> HttpBody for Tracked<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.0.activity.end();
+    }
+}

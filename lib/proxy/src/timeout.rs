@@ -1,0 +1,351 @@
+//! Deadlines for requests at the price of a list insertion: a hashed wheel per worker, ticked by one task.
+//!
+//! A tokio timer costs a lock and, whenever it is the earliest, a wake-up of the driver. A proxy sets a deadline per request
+//! and almost never reaches one, so what counts is setting and dropping. Here both are O(1) on a worker's own memory, and
+//! the price is precision: a deadline is noticed up to one [`TICK`] late, never early.
+//!
+//! The ticking task sleeps while no deadline is set. It goes on for one tick after the last one was dropped, so that
+//! a request at a time does not wake it for each.
+
+use std::{
+    cell::RefCell,
+    fmt,
+    future::{Future, poll_fn},
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use pin_project_lite::pin_project;
+use tokio::time::Instant;
+
+/// The wheel's precision. 10 ms, because timeouts of functions are seconds, and a tick costs a wake-up.
+pub const TICK: Duration = Duration::from_millis(10);
+
+/// A power of two, so that the slot is a mask: a turn of the wheel is 10 s, and longer deadlines stay for several.
+const SLOTS: usize = 1024;
+
+/// No entry: the end of a slot's list.
+const NIL: u32 = u32::MAX;
+
+/// A worker's deadlines. Clones are the same wheel.
+#[derive(Clone)]
+pub struct Timers {
+    wheel: Rc<RefCell<Wheel>>,
+    epoch: Instant,
+}
+
+/// The deadline passed first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the deadline passed")]
+pub struct Elapsed;
+
+pin_project! {
+    /// See [`Timers::timeout`].
+    pub struct Timeout<F> {
+        #[pin]
+        future: F,
+        entry: Entry,
+    }
+}
+
+/// A deadline in the wheel, removed when dropped.
+struct Entry {
+    timers: Timers,
+    tick: u64,
+    index: Option<u32>,
+}
+
+struct Wheel {
+    /// The first entry of each slot.
+    slots: Box<[u32; SLOTS]>,
+    entries: Vec<Node>,
+    free: u32,
+    set: usize,
+    /// Ticks up to this one have been handled.
+    now: u64,
+    /// Whether an entry was added since the last tick.
+    touched: bool,
+    /// The ticking task, while it waits for a first entry.
+    parked: Option<Waker>,
+}
+
+struct Node {
+    previous: u32,
+    next: u32,
+    tick: u64,
+    fired: bool,
+    waker: Option<Waker>,
+}
+
+// === impl Timers ===
+
+impl Timers {
+    /// A wheel and its ticking task, on this thread's local runtime.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a `LocalRuntime` or `LocalSet`.
+    #[must_use]
+    pub fn start() -> Self {
+        let timers = Self {
+            wheel: Rc::new(RefCell::new(Wheel {
+                slots: Box::new([NIL; SLOTS]),
+                entries: Vec::new(),
+                free: NIL,
+                set: 0,
+                now: 0,
+                touched: false,
+                parked: None,
+            })),
+            epoch: Instant::now(),
+        };
+        tokio::task::spawn_local(tick(Rc::downgrade(&timers.wheel), timers.epoch));
+        timers
+    }
+
+    /// Waits for the future, at most until the deadline.
+    pub fn timeout<F: Future>(&self, deadline: Instant, future: F) -> Timeout<F> {
+        let tick = ticks(self.epoch, deadline);
+        Timeout { future, entry: Entry { timers: self.clone(), tick, index: None } }
+    }
+
+    /// Waits until the deadline.
+    pub async fn sleep_until(&self, deadline: Instant) {
+        let _elapsed = self.timeout(deadline, std::future::pending::<()>()).await;
+    }
+
+    /// Deadlines that are set and not passed.
+    #[must_use]
+    pub fn set(&self) -> usize {
+        self.wheel.borrow().set
+    }
+}
+
+impl fmt::Debug for Timers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Timers").field("set", &self.set()).finish()
+    }
+}
+
+/// The first tick that is not before the deadline.
+fn ticks(epoch: Instant, deadline: Instant) -> u64 {
+    let nanos = deadline.saturating_duration_since(epoch).as_nanos().div_ceil(TICK.as_nanos());
+    u64::try_from(nanos).unwrap_or(u64::MAX)
+}
+
+async fn tick(wheel: std::rc::Weak<RefCell<Wheel>>, epoch: Instant) {
+    loop {
+        let parked = poll_fn(|cx| {
+            let Some(wheel) = wheel.upgrade() else { return Poll::Ready(false) };
+            let mut wheel = wheel.borrow_mut();
+            if wheel.set > 0 || wheel.touched {
+                wheel.touched = false;
+                return Poll::Ready(true);
+            }
+            wheel.parked = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+        if !parked {
+            return;
+        }
+        tokio::time::sleep(TICK).await;
+        let Some(wheel) = wheel.upgrade() else { return };
+        let elapsed = Instant::now().saturating_duration_since(epoch).as_nanos() / TICK.as_nanos();
+        wheel.borrow_mut().advance(u64::try_from(elapsed).unwrap_or(u64::MAX));
+    }
+}
+
+// === impl Timeout ===
+
+impl<F: Future> Future for Timeout<F> {
+    type Output = Result<F::Output, Elapsed>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if let Poll::Ready(output) = this.future.poll(cx) {
+            return Poll::Ready(Ok(output));
+        }
+        if this.entry.poll(cx) { Poll::Ready(Err(Elapsed)) } else { Poll::Pending }
+    }
+}
+
+// === impl Entry ===
+
+impl Entry {
+    /// Whether the deadline passed; otherwise the task is woken when it does.
+    fn poll(&mut self, cx: &Context<'_>) -> bool {
+        let mut wheel = self.timers.wheel.borrow_mut();
+        if let Some(index) = self.index {
+            let node = &mut wheel.entries[index as usize];
+            if !node.fired && !node.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                node.waker = Some(cx.waker().clone());
+            }
+            return node.fired;
+        }
+        if wheel.idle() {
+            // The wheel did not tick while it was empty.
+            let elapsed =
+                Instant::now().saturating_duration_since(self.timers.epoch).as_nanos() / TICK.as_nanos();
+            wheel.now = wheel.now.max(u64::try_from(elapsed).unwrap_or(u64::MAX));
+        }
+        if self.tick <= wheel.now {
+            return true;
+        }
+        self.index = Some(wheel.insert(self.tick, cx.waker().clone()));
+        false
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        if let Some(index) = self.index {
+            self.timers.wheel.borrow_mut().remove(index);
+        }
+    }
+}
+
+// === impl Wheel ===
+
+impl Wheel {
+    fn idle(&self) -> bool {
+        self.parked.is_some()
+    }
+
+    fn insert(&mut self, tick: u64, waker: Waker) -> u32 {
+        let slot = slot(tick);
+        let node = Node { previous: NIL, next: self.slots[slot], tick, fired: false, waker: Some(waker) };
+        let index = if self.free == NIL {
+            self.entries.push(node);
+            u32::try_from(self.entries.len() - 1).unwrap_or(NIL)
+        } else {
+            let index = self.free;
+            self.free = self.entries[index as usize].next;
+            self.entries[index as usize] = node;
+            index
+        };
+        let next = std::mem::replace(&mut self.slots[slot], index);
+        if next != NIL {
+            self.entries[next as usize].previous = index;
+        }
+        self.set += 1;
+        self.touched = true;
+        if let Some(parked) = self.parked.take() {
+            parked.wake();
+        }
+        index
+    }
+
+    fn remove(&mut self, index: u32) {
+        if !self.entries[index as usize].fired {
+            self.unlink(index);
+        }
+        let node = &mut self.entries[index as usize];
+        node.waker = None;
+        node.next = std::mem::replace(&mut self.free, index);
+    }
+
+    fn unlink(&mut self, index: u32) {
+        let Node { previous, next, tick, .. } = self.entries[index as usize];
+        if previous == NIL {
+            self.slots[slot(tick)] = next;
+        } else {
+            self.entries[previous as usize].next = next;
+        }
+        if next != NIL {
+            self.entries[next as usize].previous = previous;
+        }
+        self.set -= 1;
+    }
+
+    /// Fires every entry up to the tick.
+    fn advance(&mut self, tick: u64) {
+        // After a turn every slot has been seen, however long the task was away.
+        let first = (self.now + 1).max(tick.saturating_sub(SLOTS as u64 - 1));
+        self.now = self.now.max(tick);
+        for passed in first..=tick {
+            let mut index = self.slots[slot(passed)];
+            while index != NIL {
+                let node = &mut self.entries[index as usize];
+                let next = node.next;
+                if node.tick <= tick {
+                    let waker = node.waker.take();
+                    self.unlink(index);
+                    self.entries[index as usize].fired = true;
+                    if let Some(waker) = waker {
+                        waker.wake();
+                    }
+                }
+                index = next;
+            }
+        }
+    }
+}
+
+fn slot(tick: u64) -> usize {
+    usize::try_from(tick % SLOTS as u64).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(flavor = "local", start_paused = true)]
+    async fn a_deadline_passes_when_its_time_comes_and_not_before() {
+        let timers = Timers::start();
+        let start = Instant::now();
+        let outcome = timers.timeout(start + Duration::from_secs(30), std::future::pending::<()>()).await;
+        assert_eq!(outcome, Err(Elapsed));
+        let waited = start.elapsed();
+        assert!(waited >= Duration::from_secs(30), "{waited:?}");
+        assert!(waited <= Duration::from_secs(30) + 2 * TICK, "{waited:?}");
+        assert_eq!(timers.set(), 0);
+    }
+
+    #[tokio::test(flavor = "local", start_paused = true)]
+    async fn deadlines_pass_in_order_whatever_turn_of_the_wheel_they_are_in() {
+        let timers = Timers::start();
+        let start = Instant::now();
+        let seconds = [25, 5, 15, 5, 1];
+        let mut passed: Vec<u64> = Vec::new();
+        let mut waits = futures::stream::FuturesUnordered::new();
+        for second in seconds {
+            let timers = timers.clone();
+            waits.push(async move {
+                timers.sleep_until(start + Duration::from_secs(second)).await;
+                second
+            });
+        }
+        while let Some(second) = futures::StreamExt::next(&mut waits).await {
+            passed.push(second);
+        }
+        assert_eq!(passed, [1, 5, 5, 15, 25]);
+    }
+
+    #[tokio::test(flavor = "local", start_paused = true)]
+    async fn a_future_that_is_done_leaves_no_deadline_behind() {
+        let timers = Timers::start();
+        let work = tokio::time::sleep(Duration::from_secs(1));
+        assert_eq!(timers.timeout(Instant::now() + Duration::from_secs(30), work).await, Ok(()));
+        assert_eq!(timers.set(), 0);
+    }
+
+    #[tokio::test(flavor = "local", start_paused = true)]
+    async fn a_wheel_that_stood_still_is_right_again() {
+        let timers = Timers::start();
+        tokio::time::sleep(Duration::from_secs(100)).await;
+        let start = Instant::now();
+        timers.sleep_until(start + Duration::from_millis(50)).await;
+        assert!(start.elapsed() <= Duration::from_millis(50) + 2 * TICK, "{:?}", start.elapsed());
+    }
+
+    #[tokio::test(flavor = "local", start_paused = true)]
+    async fn a_deadline_in_the_past_passes_at_once() {
+        let timers = Timers::start();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let past = Instant::now() - Duration::from_millis(500);
+        assert_eq!(timers.timeout(past, std::future::pending::<()>()).await, Err(Elapsed));
+    }
+}
