@@ -5,7 +5,7 @@ cluster_script := $(dir $(lastword $(MAKEFILE_LIST)))cluster
 .PHONY: cluster cluster-down kubeconfig
 
 cluster: ## start a Kubernetes of one node on this machine (or use $KUBECONFIG's)
-	@if [ "$$($(MAKE) -s kubeconfig)" = "$$($(cluster_script) kubeconfig)" ]; then $(cluster_script) up; \
+	@ours=$$($(cluster_script) kubeconfig); if [ "$${KUBECONFIG:-$$ours}" = "$$ours" ]; then $(cluster_script) up; \
 	else echo "cluster: using KUBECONFIG=$$KUBECONFIG"; fi
 
 cluster-down: ## end it
