@@ -149,7 +149,9 @@ impl fmt::Display for Schedule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let zone = self.zone.iana_name().unwrap_or("UTC");
         match &self.when {
-            When::Rate(_) => write!(f, "every {}", self.text.trim_start_matches("rate(").trim_end_matches(')')),
+            When::Rate(_) => {
+                write!(f, "every {}", self.text.trim_start_matches("rate(").trim_end_matches(')'))
+            }
             When::Cron(_) => write!(f, "{} in {zone}", self.text),
             When::At(at) => write!(f, "once at {at} in {zone}"),
         }

@@ -165,7 +165,9 @@ impl Weekdays {
         let weekday = day.weekday().to_sunday_zero_offset();
         self.mask & (1 << weekday) != 0
             || (self.last & (1 << weekday) != 0 && day.day() + 7 > day.days_in_month())
-            || self.nth.is_some_and(|(meant, nth)| i8::try_from(meant) == Ok(weekday) && (day.day() - 1) / 7 + 1 == nth)
+            || self.nth.is_some_and(|(meant, nth)| {
+                i8::try_from(meant) == Ok(weekday) && (day.day() - 1) / 7 + 1 == nth
+            })
     }
 }
 

@@ -48,7 +48,11 @@ pub(super) fn when(text: &str) -> Result<When, ScheduleError> {
     } else {
         return Err(ScheduleError::Form(text.to_owned()));
     };
-    if cron.fires_at_all() { Ok(When::Cron(Box::new(cron))) } else { Err(ScheduleError::Never(text.to_owned())) }
+    if cron.fires_at_all() {
+        Ok(When::Cron(Box::new(cron)))
+    } else {
+        Err(ScheduleError::Never(text.to_owned()))
+    }
 }
 
 /// `N unit`, with EventBridge's strictness: one space, lower case, singular exactly for 1.
@@ -131,8 +135,14 @@ fn event_bridge_days(text: &str) -> Result<Days, ScheduleError> {
 fn event_bridge_weekdays(text: &str) -> Result<Weekdays, ScheduleError> {
     if let Some((weekday, nth)) = text.split_once('#') {
         let nth = nth.parse().ok().filter(|nth| (1..=5).contains(nth));
-        let nth = nth.ok_or_else(|| WEEKDAY.error(text, "after '#' stands which one of the month, 1 to 5, and nothing else"))?;
-        return Ok(Weekdays { mask: 0, last: 0, nth: Some((sunday_zero(WEEKDAY.value(text, weekday)?), nth)) });
+        let nth = nth.ok_or_else(|| {
+            WEEKDAY.error(text, "after '#' stands which one of the month, 1 to 5, and nothing else")
+        })?;
+        return Ok(Weekdays {
+            mask: 0,
+            last: 0,
+            nth: Some((sunday_zero(WEEKDAY.value(text, weekday)?), nth)),
+        });
     }
     let mut weekdays = Weekdays { mask: 0, last: 0, nth: None };
     for item in text.split(',') {
@@ -156,7 +166,8 @@ fn sunday_zero(weekday: u16) -> u8 {
 
 fn unix(text: &str) -> Result<Cron, ScheduleError> {
     let [minute, hour, day, month, weekday] = split::<5>(text, "minute hour day-of-month month day-of-week")?;
-    let weekdays = UNIX_WEEKDAY.values(weekday)?.into_iter().fold(0, |mask, weekday| mask | 1 << (weekday % 7));
+    let weekdays =
+        UNIX_WEEKDAY.values(weekday)?.into_iter().fold(0, |mask, weekday| mask | 1 << (weekday % 7));
     Ok(Cron {
         minutes: MINUTE.mask(minute)?,
         hours: HOUR.mask(hour)?,
@@ -210,7 +221,9 @@ impl Field {
                 }
             };
             if first > last {
-                return Err(self.error(text, format!("the range {base} ends before it begins: write it as two")));
+                return Err(
+                    self.error(text, format!("the range {base} ends before it begins: write it as two"))
+                );
             }
             values.extend((first..=last).step_by(usize::from(step.unwrap_or(1))));
         }
@@ -220,9 +233,9 @@ impl Field {
     fn step(&self, text: &str, step: &str) -> Result<u16, ScheduleError> {
         let digits = step.len() <= 4 && step.bytes().all(|byte| byte.is_ascii_digit());
         let value = if digits { step.parse().ok() } else { None };
-        value.filter(|value| (1..=self.most).contains(value)).ok_or_else(|| {
-            self.error(text, format!("the step {step:?} is not 1 to {}", self.most))
-        })
+        value
+            .filter(|value| (1..=self.most).contains(value))
+            .ok_or_else(|| self.error(text, format!("the step {step:?} is not 1 to {}", self.most)))
     }
 
     /// The values as bits, for fields below 64.

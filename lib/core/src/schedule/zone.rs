@@ -75,7 +75,8 @@ pub(super) fn instant(zone: &TimeZone, at: DateTime) -> Option<Timestamp> {
 impl Period {
     fn around(zone: &TimeZone, at: Timestamp) -> Option<Self> {
         let offset = zone.to_offset(at);
-        let begin = zone.preceding(at.checked_add(1.nanosecond()).ok()?).next().map(|change| change.timestamp());
+        let begin =
+            zone.preceding(at.checked_add(1.nanosecond()).ok()?).next().map(|change| change.timestamp());
         let repeated_until = begin.and_then(|begin| {
             let before = zone.to_offset(begin.checked_sub(1.nanosecond()).ok()?);
             (before > offset).then(|| before.to_datetime(begin))
