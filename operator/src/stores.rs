@@ -225,6 +225,11 @@ where
         self.store.get(&ObjectRef::new(name).within(namespace))
     }
 
+    /// Any object of which `is` is true.
+    pub(crate) fn find_by(&self, is: impl Fn(&K) -> bool) -> Option<Arc<K>> {
+        self.store.find(is)
+    }
+
     /// The functions that have objects here.
     pub(crate) fn owners(&self) -> Vec<Key> {
         self.by_function.read().keys().cloned().collect()
