@@ -243,7 +243,8 @@ impl Endpoint {
     ///
     /// Why there is none.
     pub async fn warm(&self) -> Result<(), NotSentReason> {
-        let kept = self.inner.connect().await?;
+        let mut kept = self.inner.connect().await?;
+        kept.sender.ready().await.map_err(NotSentReason::Ended)?;
         self.inner.keep(kept);
         Ok(())
     }

@@ -1,3 +1,4 @@
 //! Doubles for tests: what stands in for the outside, in memory and under a paused clock.
 
 pub mod apiserver;
+pub mod upstream;
