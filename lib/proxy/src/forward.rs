@@ -255,3 +255,6 @@ fn remove_listed(headers: &mut HeaderMap) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

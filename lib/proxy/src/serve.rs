@@ -222,3 +222,6 @@ impl Drop for Flight {
         self.0.activity.end();
     }
 }
+
+#[cfg(test)]
+mod tests;
