@@ -1,2 +1,66 @@
-//! placeholder
-fn main() {}
+//! Flint's gateway.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use flint_gateway::{
+    app::Gateway,
+    args::{Args, EX_USAGE},
+    source::{fixed::Fixed, kube::Cluster},
+};
+use flint_kube::WatchMetrics;
+use flint_telemetry::{Admin, init_logs};
+use tokio::signal::unix::{SignalKind, signal};
+
+// The allocator gives memory of a burst back while the gateway idles: its background threads need no traffic for it.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            // Help and version are no errors.
+            let code = if error.use_stderr() { EX_USAGE } else { 0 };
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    if let Err(error) = init_logs(&args.log_level, args.log_format) {
+        eprintln!("{:#}", anyhow::Error::from(error));
+        return ExitCode::from(EX_USAGE);
+    }
+    // A second provider in the process would be a mistake of ours; the first one serves all the same.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let outcome = runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(run(args)));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = format!("{error:#}"), "the gateway ends");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: Args) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let shutdown = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    let admin = Admin::new()?;
+    let registry = admin.registry.clone();
+    if let Some(file) = &args.static_table {
+        let fixed = Fixed::read(file)?;
+        let gateway = Gateway::bind(args.config(), admin).await?;
+        return gateway.run(fixed, |_, _| std::future::ready(()), shutdown).await;
+    }
+    let client = kube::Client::try_default().await?;
+    let cluster = Cluster::new(client, WatchMetrics::new(&registry)?);
+    let gateway = Gateway::bind(args.config(), admin).await?;
+    gateway.run(cluster, |_, _| std::future::ready(()), shutdown).await
+}

@@ -60,6 +60,11 @@ impl Demand {
         self.arrived.load(Ordering::Relaxed)
     }
 
+    /// Requests in the gateway at this moment.
+    pub fn present(&self) -> u32 {
+        (self.word.load(Ordering::Relaxed) & PRESENT) as u32
+    }
+
     /// Reads the state at `now`.
     pub fn read(&self, now: u64) -> Reading {
         let word = self.word.load(Ordering::Relaxed);
@@ -72,6 +77,12 @@ impl Demand {
 // === impl Reading ===
 
 impl Reading {
+    /// The reading of one that nobody has entered.
+    #[must_use]
+    pub const fn zero(at: u64) -> Self {
+        Self { at, integral: 0, arrived: 0, present: 0 }
+    }
+
     /// What happened since an earlier reading.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Between {

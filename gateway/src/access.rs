@@ -1,0 +1,131 @@
+//! The access log: a JSON object a line for each request, on standard output, at a price that a request does not feel.
+//!
+//! A worker writes lines into a buffer of its own. Full or a moment old, the buffer goes to one thread that writes to standard
+//! output, which may block. The way there is bounded: when standard output is slower than the requests, whole buffers are
+//! dropped and their lines counted, because requests must not wait for a log.
+
+mod line;
+
+use std::{
+    cell::RefCell,
+    io::Write,
+    sync::{
+        Arc,
+        atomic::Ordering,
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use crate::metrics::Totals;
+
+pub use line::Line;
+
+/// A worker's end of the log.
+pub struct AccessLog {
+    buffer: RefCell<Buffer>,
+    writer: Option<SyncSender<Vec<u8>>>,
+    totals: Arc<Totals>,
+}
+
+#[derive(Default)]
+struct Buffer {
+    text: Vec<u8>,
+    lines: u64,
+    clock: line::WallClock,
+}
+
+/// The thread that writes.
+pub struct LogWriter {
+    sender: SyncSender<Vec<u8>>,
+    thread: JoinHandle<()>,
+}
+
+/// About 50 lines: few system calls under load.
+const FULL: usize = 16 * 1024;
+/// Buffers on their way: 1 MiB that a stalled standard output can cost.
+const ON_THE_WAY: usize = 64;
+/// How old a line may grow in its buffer: less than anybody waits for it.
+pub const FLUSH_EVERY: Duration = Duration::from_millis(250);
+
+// === impl LogWriter ===
+
+impl LogWriter {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// The system has no thread to give.
+    pub fn start(out: impl Write + Send + 'static) -> std::io::Result<Self> {
+        let (sender, buffers) = sync_channel(ON_THE_WAY);
+        let thread = thread::Builder::new().name("access-log".into()).spawn(move || write(out, &buffers))?;
+        Ok(Self { sender, thread })
+    }
+
+    /// Writes what is left and ends; every worker's end must be gone by then.
+    pub fn finish(self) {
+        drop(self.sender);
+        // A thread that panicked has nothing left to write.
+        let _ = self.thread.join();
+    }
+
+    /// Where workers send their buffers.
+    #[must_use]
+    pub fn sender(&self) -> SyncSender<Vec<u8>> {
+        self.sender.clone()
+    }
+}
+
+fn write(mut out: impl Write, buffers: &Receiver<Vec<u8>>) {
+    while let Ok(buffer) = buffers.recv() {
+        // Nobody reads our output: requests go on all the same.
+        let _ = out.write_all(&buffer).and_then(|()| out.flush());
+    }
+}
+
+// === impl AccessLog ===
+
+impl AccessLog {
+    /// A log for one worker; without a writer it is off.
+    #[must_use]
+    pub fn new(writer: Option<SyncSender<Vec<u8>>>, totals: Arc<Totals>) -> Self {
+        Self { buffer: RefCell::default(), writer, totals }
+    }
+
+    /// Writes a line.
+    pub fn write(&self, line: &Line<'_>) {
+        if self.writer.is_none() {
+            return;
+        }
+        let full = {
+            let mut buffer = self.buffer.borrow_mut();
+            let Buffer { text, lines, clock } = &mut *buffer;
+            line.write(text, clock);
+            *lines += 1;
+            text.len() >= FULL
+        };
+        if full {
+            self.flush();
+        }
+    }
+
+    /// Sends the buffer on its way.
+    pub fn flush(&self) {
+        let Some(writer) = &self.writer else { return };
+        let mut buffer = self.buffer.borrow_mut();
+        if buffer.text.is_empty() {
+            return;
+        }
+        let text = std::mem::replace(&mut buffer.text, Vec::with_capacity(FULL + 1024));
+        let lines = std::mem::take(&mut buffer.lines);
+        if writer.try_send(text).is_err() {
+            self.totals.log_dropped.fetch_add(lines, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for AccessLog {
+    fn drop(&mut self) {
+        self.flush();
+    }
+}

@@ -1,0 +1,185 @@
+//! One line of the access log.
+
+use std::{fmt::Write as _, io::Write as _, net::IpAddr, time::SystemTime};
+
+use flint_proxy::End;
+use http::{Method, StatusCode, Uri};
+use jiff::Timestamp;
+
+use crate::{clock::Micros, function::Function};
+
+/// What there is to say of a request.
+#[derive(Debug)]
+pub struct Line<'a> {
+    /// The method.
+    pub method: &'a Method,
+    /// The target as the client wrote it.
+    pub uri: &'a Uri,
+    /// The function, if it is one's.
+    pub function: Option<&'a Function>,
+    /// The instance that answered.
+    pub instance: Option<&'a str>,
+    /// The status; 499 when the client went before there was one.
+    pub status: StatusCode,
+    /// The contract's error code, where the answer is no function's.
+    pub code: Option<&'a str>,
+    /// From arrival to end.
+    pub duration: Micros,
+    /// Of it, waiting for an instance.
+    pub queued: Micros,
+    /// There was no instance when it came.
+    pub cold: bool,
+    /// Bytes of the request's body.
+    pub bytes_in: u64,
+    /// Bytes of the answer's body.
+    pub bytes_out: u64,
+    /// The request's id.
+    pub request_id: &'a str,
+    /// The trace's header.
+    pub trace: &'a str,
+    /// The client; none for a schedule.
+    pub client: Option<IpAddr>,
+    /// How often it was sent to an instance.
+    pub attempts: u32,
+    /// How its answer ended.
+    pub end: End,
+}
+
+/// The time of day as text; the part that stays the same for a second is made once.
+#[derive(Debug, Default)]
+pub(super) struct WallClock {
+    second: u64,
+    text: String,
+}
+
+// === impl Line ===
+
+impl Line<'_> {
+    /// Appends the line, its end included.
+    pub(super) fn write(&self, out: &mut Vec<u8>, clock: &mut WallClock) {
+        out.extend_from_slice(b"{\"time\":\"");
+        clock.write(out);
+        out.extend_from_slice(b"\",\"kind\":\"access\",\"method\":");
+        string(out, self.method.as_str());
+        out.extend_from_slice(b",\"path\":");
+        string(out, self.uri.path_and_query().map_or("", |path| path.as_str()));
+        if let Some(function) = self.function {
+            field(out, "namespace", &function.seen.key.namespace);
+            field(out, "function", &function.seen.key.name);
+            if let Some(revision) = &function.seen.revision {
+                field(out, "revision", revision);
+            }
+        }
+        if let Some(instance) = self.instance {
+            field(out, "instance", instance);
+        }
+        if let Some(code) = self.code {
+            field(out, "code", code);
+        }
+        let end = match self.end {
+            End::Complete => "complete",
+            End::Failed => "failed",
+            End::Dropped => "dropped",
+        };
+        // Writing to a vector does not fail.
+        let _ = write!(
+            out,
+            ",\"status\":{},\"end\":\"{end}\",\"durationMs\":{}.{:03},\"queuedMs\":{}.{:03},\"cold\":{},\"bytesIn\":{},\"bytesOut\":{},\"attempts\":{}",
+            self.status.as_u16(),
+            self.duration / 1000,
+            self.duration % 1000,
+            self.queued / 1000,
+            self.queued % 1000,
+            self.cold,
+            self.bytes_in,
+            self.bytes_out,
+            self.attempts,
+        );
+        field(out, "requestId", self.request_id);
+        // The trace's id is the second of the header's four parts.
+        if let Some(trace) = self.trace.get(3..35) {
+            field(out, "traceId", trace);
+        }
+        match self.client {
+            Some(client) => {
+                let _ = write!(out, ",\"client\":\"{}\"", client.to_canonical());
+            }
+            None => out.extend_from_slice(b",\"client\":\"schedule\""),
+        }
+        out.extend_from_slice(b"}\n");
+    }
+}
+
+fn field(out: &mut Vec<u8>, name: &str, value: &str) {
+    out.extend_from_slice(b",\"");
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\":");
+    string(out, value);
+}
+
+fn string(out: &mut Vec<u8>, text: &str) {
+    out.push(b'"');
+    let mut rest = text.as_bytes();
+    while let Some(at) = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f)) {
+        let (plain, special) = rest.split_at(at);
+        out.extend_from_slice(plain);
+        let _ = write!(out, "\\u{:04x}", special[0]);
+        rest = &special[1..];
+    }
+    out.extend_from_slice(rest);
+    out.push(b'"');
+}
+
+// === impl WallClock ===
+
+impl WallClock {
+    fn write(&mut self, out: &mut Vec<u8>) {
+        let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+        if self.second != now.as_secs() || self.text.is_empty() {
+            self.second = now.as_secs();
+            let second = i64::try_from(self.second).unwrap_or(i64::MAX);
+            let second = Timestamp::from_second(second).unwrap_or_default();
+            self.text.clear();
+            let _ = write!(self.text, "{}", second.strftime("%Y-%m-%dT%H:%M:%S"));
+        }
+        out.extend_from_slice(self.text.as_bytes());
+        let _ = write!(out, ".{:03}Z", now.subsec_millis());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_json_whatever_a_client_sends() {
+        let uri: Uri = "/function/hello?q=%22\\x".parse().unwrap();
+        let line = Line {
+            method: &Method::GET,
+            uri: &uri,
+            function: None,
+            instance: Some("pod\"1\n"),
+            status: StatusCode::OK,
+            code: None,
+            duration: 12_345,
+            queued: 7,
+            cold: true,
+            bytes_in: 1,
+            bytes_out: 2,
+            request_id: "id",
+            trace: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            client: Some(IpAddr::from([127, 0, 0, 1])),
+            attempts: 1,
+            end: End::Complete,
+        };
+        let mut out = Vec::new();
+        line.write(&mut out, &mut WallClock::default());
+        let read: serde_json::Value = serde_json::from_slice(&out).expect("JSON");
+        assert_eq!(read["instance"], "pod\"1\n");
+        assert_eq!(read["durationMs"], 12.345);
+        assert_eq!(read["queuedMs"], 0.007);
+        assert_eq!(read["traceId"], "0af7651916cd43dd8448eb211c80319c");
+        assert!(read["time"].as_str().unwrap().parse::<Timestamp>().is_ok());
+        assert_eq!(out.last(), Some(&b'\n'));
+    }
+}

@@ -1,0 +1,346 @@
+//! Brings a request to an instance and its answer back: waits for room, forwards, and goes elsewhere where that is safe.
+//!
+//! Two times bound a request. The function's timeout counts from the moment an instance gets the request. Waiting for an
+//! instance is bounded by itself, from the request's arrival: by the start timeout while there is no instance, and by the
+//! longer of start timeout and function's timeout while there are some and all are busy.
+
+use std::{rc::Rc, sync::Arc, time::Duration};
+
+use flint_api::Mode;
+use flint_core::{
+    retry::{self, Outcome, Verdict},
+    wire::ErrorCode,
+};
+use flint_proxy::{
+    Body, BodyError, End, SendError,
+    forward::{self, Passage},
+    upgrade,
+};
+use http::{HeaderValue, Request, Response, StatusCode, Version, request::Parts};
+use http_body_util::BodyExt;
+use hyper::upgrade::OnUpgrade;
+use tokio::time::Instant;
+
+use crate::{
+    clock::Micros,
+    exchange::{Answer, Exchange},
+    front::{Front, remove_private, too_large},
+    function::Function,
+    instance::Instance,
+    live::{Admitted, Refusal, Slot},
+    names,
+    pace::{Pace, Paced},
+};
+
+/// A request for a function, ready but for what changes with each attempt.
+pub struct Call {
+    /// The function.
+    pub function: Arc<Function>,
+    /// The request's head.
+    pub parts: Parts,
+    /// The client's side.
+    pub client: Client,
+    /// The body is the payload: Lambda's Invoke, or a schedule.
+    pub lambda: bool,
+}
+
+/// What the client asks of the connection.
+pub struct Client {
+    passage: Passage,
+    upgrade: Option<OnUpgrade>,
+}
+
+/// What an attempt came to, other than an answer for the client.
+struct Failed {
+    outcome: Outcome,
+    refusal: Refusal,
+}
+
+/// How long after the function's timeout the watchdog's own word is waited for.
+const GRACE: Duration = Duration::from_millis(250);
+/// How long an instance that is going gets no more requests. The watch tells of its end long before.
+const DRAINING_REST: Duration = Duration::from_secs(10);
+/// How long the few bytes of a watchdog's refusal may take, so that its connection can be kept.
+const REFUSAL_TIME: Duration = Duration::from_millis(20);
+/// More than any refusal of a watchdog has.
+const REFUSAL_BYTES: usize = 4096;
+
+// === impl Client ===
+
+impl Client {
+    /// The client of a request that came by HTTP.
+    pub fn of<B>(request: &mut Request<B>, passage: Passage) -> Self {
+        let upgrade = (passage == Passage::Upgrade).then(|| hyper::upgrade::on(request));
+        Self { passage, upgrade }
+    }
+
+    /// Nobody who could want more than an answer.
+    #[must_use]
+    pub fn plain() -> Self {
+        Self { passage: Passage::Plain, upgrade: None }
+    }
+}
+
+// === impl Front ===
+
+impl Front {
+    /// Calls a function, to the head of its answer.
+    pub(crate) async fn call(
+        self: &Rc<Self>,
+        mut call: Call,
+        mut exchange: Box<Exchange>,
+    ) -> Response<Answer> {
+        prepare(&mut call, &mut exchange);
+        let idempotent = retry::is_idempotent(&call.parts.method, &call.parts.headers);
+        let live = Arc::clone(&call.function.live);
+        let timeout = call.function.seen.timeout;
+        let mut deadline = None;
+        let mut was_cut = false;
+        loop {
+            let slot = match self.slot(&call.function, &mut exchange).await {
+                Ok(slot) => slot,
+                Err(refusal) => return self.refuse(exchange, &refusal),
+            };
+            let granted = self.shared.hub.clock.now();
+            exchange.granted(&slot, granted);
+            exchange.attempts += 1;
+            if exchange.attempts > 1 {
+                live.metrics.counts().retries.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            }
+            let until = *deadline.get_or_insert_with(|| Instant::now() + timeout);
+            let failed = match self.attempt(&call, &exchange, slot.instance(), until).await {
+                Ok(response) => return self.answer(call, exchange, response, slot, granted, until),
+                Err(failed) => failed,
+            };
+            let replay = retry::Replay { idempotent, replayable: exchange.body.intact(), was_cut };
+            self.leave(slot, failed.outcome);
+            match retry::decide(failed.outcome, replay) {
+                // Nothing was processed, so the function's time has not begun.
+                Verdict::Elsewhere => deadline = None,
+                Verdict::Again => was_cut = true,
+                Verdict::Fail => return self.refuse(exchange, &failed.refusal),
+            }
+        }
+    }
+
+    /// Waits for a slot.
+    async fn slot(
+        self: &Rc<Self>,
+        function: &Arc<Function>,
+        exchange: &mut Exchange,
+    ) -> Result<Slot, Refusal> {
+        let live = &function.live;
+        let clock = self.shared.hub.clock;
+        let again = exchange.attempts > 0;
+        let mut ticket = match live.admit(again)? {
+            Admitted::Slot(slot) => return Ok(slot),
+            Admitted::Ticket(ticket) => ticket,
+        };
+        exchange.cold |= ticket.cold;
+        let joined = clock.now();
+        let arrived = clock.instant(exchange.started);
+        let start_timeout = self.shared.settings.start_timeout;
+        let mut bound = start_timeout;
+        let turn = loop {
+            match self.worker.timers().timeout(arrived + bound, ticket.turn()).await {
+                Ok(turn) => break turn,
+                // There are instances, only all are busy: as long as one of their requests may take.
+                Err(_) if !live.instances().is_empty() && bound < function.seen.timeout => {
+                    bound = function.seen.timeout;
+                }
+                Err(_) => break Err(waited_in_vain(function, bound)),
+            }
+        };
+        let waited = clock.now().saturating_sub(joined);
+        exchange.queued += waited;
+        live.metrics.counts().wait.observe(waited);
+        turn
+    }
+
+    /// Sends the request to an instance and waits for the head of the answer.
+    async fn attempt(
+        self: &Rc<Self>,
+        call: &Call,
+        exchange: &Exchange,
+        instance: &Arc<Instance>,
+        until: Instant,
+    ) -> Result<Response<Body>, Failed> {
+        let request = attempt_request(call, exchange, until);
+        let endpoint = self.endpoint(instance);
+        let sent = self.worker.timers().timeout(until + GRACE, endpoint.send(request)).await;
+        let mut response = match sent {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => return Err(failure(&error, call, instance)),
+            Err(_) => {
+                let timeout = call.function.seen.timeout;
+                let refusal = Refusal {
+                    code: ErrorCode::Timeout,
+                    message: format!("{} did not answer within {timeout:?}", call.function.seen.key),
+                };
+                return Err(Failed { outcome: Outcome::Broken, refusal });
+            }
+        };
+        instance.answered();
+        let Some((outcome, refusal)) = watchdog_refusal(&response, call) else { return Ok(response) };
+        // Its few bytes are read so that the connection can be kept.
+        let body = http_body_util::Limited::new(response.body_mut(), REFUSAL_BYTES).collect();
+        let _ = self.worker.timers().timeout(Instant::now() + REFUSAL_TIME, body).await;
+        Err(Failed { outcome, refusal })
+    }
+
+    /// The instance did not take the request: it rests, its slot is given back, and those who wait are looked at again
+    /// when it has rested.
+    fn leave(self: &Rc<Self>, slot: Slot, outcome: Outcome) {
+        let now = self.shared.hub.clock.now();
+        let rest = match outcome {
+            Outcome::Busy | Outcome::NotSent => slot.instance().refused(now),
+            Outcome::Draining => slot.instance().rest(now, DRAINING_REST),
+            Outcome::Cut | Outcome::Broken => return,
+        };
+        let live = slot.live();
+        drop(slot);
+        if let Some(live) = live {
+            tokio::task::spawn_local(async move {
+                tokio::time::sleep(rest).await;
+                live.settle();
+            });
+        }
+    }
+
+    fn answer(
+        self: &Rc<Self>,
+        call: Call,
+        mut exchange: Box<Exchange>,
+        mut response: Response<Body>,
+        slot: Slot,
+        granted: Micros,
+        until: Instant,
+    ) -> Response<Answer> {
+        let code = own_code(&response);
+        exchange.answered(slot, granted, code);
+        let Client { passage, upgrade } = call.client;
+        forward::answer(&mut response, passage);
+        let settings = &self.shared.settings;
+        if let (Some(client), StatusCode::SWITCHING_PROTOCOLS) = (upgrade, response.status()) {
+            let instance = hyper::upgrade::on(&mut response);
+            let head = exchange.respond_apart(response.map(Paced::free));
+            let (timers, idle) = (self.worker.timers().clone(), settings.idle_timeout);
+            self.worker.spawn(async move {
+                match upgrade::tunnel(client, instance, idle, &timers).await {
+                    Ok(traffic) => exchange.ended(End::Complete, traffic.down),
+                    Err(error) => {
+                        tracing::debug!(%error, "a tunnel ended");
+                        exchange.ended(End::Failed, 0);
+                    }
+                }
+            });
+            return head;
+        }
+        let pace = match call.function.seen.mode {
+            // The watchdog ends the work at the deadline; this ends the answer should the watchdog not.
+            Mode::Lambda | Mode::Process => Pace::Until(until + GRACE),
+            // A stream may last; it must only go on.
+            Mode::Http => Pace::Idle(settings.idle_timeout),
+        };
+        exchange.respond(response.map(|body| Paced::new(body, pace, self.worker.timers())))
+    }
+}
+
+/// What is the same for every attempt.
+fn prepare(call: &mut Call, exchange: &mut Exchange) {
+    if exchange.look_ahead {
+        exchange.body.look_ahead();
+    }
+    let headers = &mut call.parts.headers;
+    remove_private(headers);
+    headers.insert(names::REQUEST_ID, exchange.request_id.clone());
+    if exchange.trace_is_new {
+        headers.insert(names::TRACEPARENT, exchange.trace.clone());
+        headers.remove(names::TRACESTATE);
+    }
+    let seen = &call.function.seen;
+    if seen.mode == Mode::Lambda {
+        if call.lambda {
+            headers.insert(names::INVOKE, HeaderValue::from_static("raw"));
+        } else if seen.event_v1 {
+            headers.insert(names::EVENT_FORMAT, HeaderValue::from_static("v1"));
+        }
+    }
+    // A watchdog of a lambda or process function reads a request, whatever protocol brings it.
+    if seen.mode != Mode::Http {
+        call.parts.version = Version::HTTP_11;
+    }
+}
+
+fn attempt_request(call: &Call, exchange: &Exchange, until: Instant) -> Request<Body> {
+    let mut request = Request::from_parts(call.parts.clone(), exchange.body.attempt());
+    let left = until.saturating_duration_since(Instant::now()).as_millis();
+    let headers = request.headers_mut();
+    headers.insert(names::TIMEOUT, HeaderValue::from(u64::try_from(left).unwrap_or(u64::MAX)));
+    if exchange.attempts > 1 {
+        headers.insert(names::ATTEMPT, HeaderValue::from(exchange.attempts));
+    }
+    request
+}
+
+/// Reads why a request was not answered.
+fn failure(error: &SendError, call: &Call, instance: &Instance) -> Failed {
+    let key = &call.function.seen.key;
+    tracing::debug!(function = %key, instance = instance.pod, %error, "an attempt failed");
+    if let Some(BodyError::TooLarge { limit }) = error.body() {
+        return Failed { outcome: Outcome::Broken, refusal: too_large(*limit) };
+    }
+    let (outcome, code, message) = match error {
+        SendError::NotSent(_) => {
+            (Outcome::NotSent, ErrorCode::FunctionFailed, format!("no instance of {key} could be reached"))
+        }
+        SendError::NoAnswer { refused: true, .. } => {
+            (Outcome::Draining, ErrorCode::FunctionFailed, format!("{key} is going"))
+        }
+        SendError::NoAnswer { .. } => {
+            (Outcome::Cut, ErrorCode::FunctionFailed, format!("{key} ended the connection without an answer"))
+        }
+        SendError::BadAnswer(_) => {
+            (Outcome::Broken, ErrorCode::FunctionFailed, format!("the answer of {key} is not HTTP"))
+        }
+        SendError::Body(_) => {
+            (Outcome::Broken, ErrorCode::BadRequest, "the request's body ended early".to_owned())
+        }
+    };
+    Failed { outcome, refusal: Refusal { code, message } }
+}
+
+/// Reads a watchdog's word that it did nothing with the request.
+fn watchdog_refusal(response: &Response<Body>, call: &Call) -> Option<(Outcome, Refusal)> {
+    let code = response.headers().get(names::ERROR)?;
+    let key = &call.function.seen.key;
+    if code == ErrorCode::TooManyRequests.as_str() && response.status() == StatusCode::TOO_MANY_REQUESTS {
+        let message = format!("every instance of {key} is busy");
+        return Some((Outcome::Busy, Refusal { code: ErrorCode::TooManyRequests, message }));
+    }
+    if code == ErrorCode::Draining.as_str() && response.status() == StatusCode::SERVICE_UNAVAILABLE {
+        let message = format!("the instance of {key} is going");
+        return Some((Outcome::Draining, Refusal { code: ErrorCode::FunctionFailed, message }));
+    }
+    None
+}
+
+/// The contract's code in a watchdog's answer, for the log.
+fn own_code(response: &Response<Body>) -> Option<&'static str> {
+    use ErrorCode::{BadRequest, FunctionFailed, NotStartable, RequestTooLarge, StartTimeout, Timeout};
+    let code = response.headers().get(names::ERROR)?;
+    [FunctionFailed, Timeout, RequestTooLarge, NotStartable, StartTimeout, BadRequest]
+        .into_iter()
+        .map(ErrorCode::as_str)
+        .find(|known| code == known)
+}
+
+fn waited_in_vain(function: &Function, waited: Duration) -> Refusal {
+    let key = &function.seen.key;
+    if function.live.instances().is_empty() {
+        let message = format!("no instance of {key} was ready within {waited:?}");
+        return Refusal { code: ErrorCode::StartTimeout, message };
+    }
+    let message = format!("every instance of {key} was busy for {waited:?}");
+    Refusal { code: ErrorCode::TooManyRequests, message }
+}

@@ -1,0 +1,200 @@
+//! One request from its arrival to the end of its answer: what is known of it, and the bookkeeping when it is over.
+
+use std::{net::IpAddr, rc::Rc, sync::Arc};
+
+use flint_proxy::{Connection, End, Guard, Guarded, Replay};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
+
+use crate::{
+    access::Line,
+    clock::Micros,
+    front::Front,
+    function::Function,
+    live::{Refusal, Slot},
+    metrics::Phase,
+    pace::Paced,
+    refuse::Dialect,
+};
+
+/// The body of every answer of the gateway.
+pub type Answer = Guarded<Ending, Paced>;
+
+/// A request under way. When it is dropped the request is over, however that came: its slot is given back, and it is
+/// counted and logged.
+pub struct Exchange {
+    front: Rc<Front>,
+    /// When it came.
+    pub started: Micros,
+    /// Its id.
+    pub request_id: HeaderValue,
+    /// Its `traceparent`.
+    pub trace: HeaderValue,
+    /// The trace was made here.
+    pub trace_is_new: bool,
+    /// In what form a refusal is told.
+    pub dialect: Dialect,
+    /// Requests sent to instances.
+    pub attempts: u32,
+    /// Time that it waited for an instance.
+    pub queued: Micros,
+    /// There was no instance at all when it came.
+    pub cold: bool,
+    /// Its body.
+    pub body: Replay,
+    /// What has come of its body may be read before it is wanted: the client does not wait for a `100 Continue`.
+    pub look_ahead: bool,
+    method: Method,
+    uri: Uri,
+    client: Option<IpAddr>,
+    function: Option<Arc<Function>>,
+    slot: Option<Slot>,
+    status: Option<StatusCode>,
+    code: Option<&'static str>,
+    end: End,
+    bytes_out: u64,
+}
+
+/// Tells an exchange how its answer's body ended. A tunnel's answer has no exchange: that lives on with the tunnel.
+pub struct Ending(Option<Box<Exchange>>);
+
+/// What nginx calls a client that went away before it had an answer; seen in logs only.
+const CLIENT_GONE: StatusCode = match StatusCode::from_u16(499) {
+    Ok(status) => status,
+    Err(_) => StatusCode::BAD_REQUEST,
+};
+
+// === impl Exchange ===
+
+impl Exchange {
+    /// A request has come.
+    pub fn begin<B>(front: &Rc<Front>, request: &Request<B>, connection: Option<&Connection>) -> Box<Self> {
+        let (request_id, (trace, trace_is_new)) = {
+            let mut ids = front.ids.borrow_mut();
+            (ids.request_id(request.headers()), ids.trace(request.headers()))
+        };
+        Box::new(Self {
+            started: front.shared.hub.clock.now(),
+            request_id,
+            trace,
+            trace_is_new,
+            dialect: Dialect::Http,
+            attempts: 0,
+            queued: 0,
+            cold: false,
+            body: Replay::default(),
+            look_ahead: false,
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            client: connection.map(|connection| connection.peer().ip()),
+            function: None,
+            slot: None,
+            status: None,
+            code: None,
+            end: End::Dropped,
+            bytes_out: 0,
+            front: Rc::clone(front),
+        })
+    }
+
+    /// It is for that function.
+    pub fn enter(&mut self, function: &Arc<Function>) {
+        function.live.demand.enter(self.started);
+        self.function = Some(Arc::clone(function));
+    }
+
+    /// It got a slot, after waiting or at once.
+    pub fn granted(&mut self, slot: &Slot, now: Micros) {
+        if let (true, Some(function)) = (self.cold, &self.function) {
+            let usable = slot.instance().since.clamp(self.started, now);
+            let counts = function.live.metrics.counts();
+            counts.cold(Phase::Start, usable - self.started);
+            counts.cold(Phase::Forward, now - usable);
+        }
+    }
+
+    /// An instance answers it, from the slot that it got at `granted`.
+    pub fn answered(&mut self, slot: Slot, granted: Micros, code: Option<&'static str>) {
+        self.code = code;
+        if let (true, Some(function)) = (self.cold, &self.function) {
+            let now = self.front.shared.hub.clock.now();
+            function.live.metrics.counts().cold(Phase::Answer, now.saturating_sub(granted));
+        }
+        self.slot = Some(slot);
+    }
+
+    /// The gateway itself refuses it.
+    pub fn refused(&mut self, refusal: &Refusal) {
+        self.code = Some(refusal.code.as_str());
+    }
+
+    /// The answer's head is known. The body that is given back tells the end.
+    pub fn respond(mut self: Box<Self>, mut response: Response<Paced>) -> Response<Answer> {
+        self.status = Some(response.status());
+        let headers = response.headers_mut();
+        headers.insert(crate::names::REQUEST_ID, self.request_id.clone());
+        headers.insert(crate::names::TRACEPARENT, self.trace.clone());
+        response.map(|body| Guarded::new(body, Ending(Some(self))))
+    }
+
+    /// The answer's head goes to the client now, and the exchange lives on elsewhere.
+    pub fn respond_apart(&mut self, mut response: Response<Paced>) -> Response<Answer> {
+        self.status = Some(response.status());
+        let headers = response.headers_mut();
+        headers.insert(crate::names::REQUEST_ID, self.request_id.clone());
+        headers.insert(crate::names::TRACEPARENT, self.trace.clone());
+        response.map(|body| Guarded::new(body, Ending(None)))
+    }
+
+    /// The answer has ended.
+    pub fn ended(&mut self, end: End, bytes: u64) {
+        self.end = end;
+        self.bytes_out = bytes;
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        let now = self.front.shared.hub.clock.now();
+        let duration = now.saturating_sub(self.started);
+        let status = self.status.unwrap_or(CLIENT_GONE);
+        match &self.function {
+            Some(function) => {
+                let live = &function.live;
+                live.demand.leave(now);
+                live.metrics.counts().answered(status, duration);
+            }
+            None => {
+                let unrouted = &self.front.shared.hub.totals.unrouted;
+                unrouted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            }
+        }
+        self.front.log.write(&Line {
+            method: &self.method,
+            uri: &self.uri,
+            function: self.function.as_deref(),
+            instance: self.slot.as_ref().map(|slot| slot.instance().pod.as_str()),
+            status,
+            code: self.code,
+            duration,
+            queued: self.queued,
+            cold: self.cold,
+            bytes_in: self.body.bytes(),
+            bytes_out: self.bytes_out,
+            request_id: self.request_id.to_str().unwrap_or_default(),
+            trace: self.trace.to_str().unwrap_or_default(),
+            client: self.client,
+            attempts: self.attempts,
+            end: self.end,
+        });
+    }
+}
+
+// === impl Ending ===
+
+impl Guard for Ending {
+    fn ended(self, end: End, bytes: u64) {
+        if let Some(mut exchange) = self.0 {
+            exchange.ended(end, bytes);
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! A worker's front: takes a client's request, finds its function, and answers with what the function said or why not.
+
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    rc::Rc,
+    sync::{Arc, Weak, mpsc::SyncSender},
+    time::Duration,
+};
+
+use flint_api::Mode;
+use flint_core::{
+    route::{self, Miss, Path, Route},
+    wire::ErrorCode,
+};
+use flint_proxy::{
+    Body, Connection, Endpoint, Handler, Pool, PoolConfig, REPLAY_BUFFER, Replay, Worker,
+    forward::{self, Passage},
+};
+use http::{HeaderMap, HeaderValue, Request, Response, Uri, header, uri::PathAndQuery};
+use hyper::body::Incoming;
+
+use crate::{
+    access::{AccessLog, FLUSH_EVERY},
+    dispatch::{Call, Client},
+    exchange::{Answer, Exchange},
+    function::Function,
+    hub::Hub,
+    ids::Ids,
+    instance::Instance,
+    live::Refusal,
+    names,
+    pace::Paced,
+    refuse::{self, Dialect},
+    table::Tables,
+};
+
+/// What all workers share.
+pub struct Shared {
+    /// The functions.
+    pub tables: Arc<Tables>,
+    /// The functions' common ground.
+    pub hub: Arc<Hub>,
+    /// What the flags say.
+    pub settings: Settings,
+    /// Where lines of the access log go; off without it.
+    pub log: Option<SyncSender<Vec<u8>>>,
+}
+
+/// What the flags say of requests.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The cluster's DNS domain.
+    pub cluster_domain: String,
+    /// How long a request waits for a first instance.
+    pub start_timeout: Duration,
+    /// The most bytes of a request's body for lambda functions.
+    pub lambda_body_limit: u64,
+    /// The same for http and process; none is no limit.
+    pub body_limit: Option<u64>,
+    /// How long a tunnel or a streamed answer may say nothing.
+    pub idle_timeout: Duration,
+}
+
+/// A worker's own part of the data plane. Nothing of it leaves the worker's thread.
+pub struct Front {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) worker: Rc<Worker>,
+    pub(crate) ids: RefCell<Ids>,
+    pub(crate) log: AccessLog,
+    pool: Pool,
+    endpoints: RefCell<HashMap<u64, (Weak<Instance>, Endpoint), ahash::RandomState>>,
+}
+
+/// How often endpoints of instances that are gone are looked for. Their idle connections have been closed by the other
+/// end long before; this frees the rest.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
+// === impl Front ===
+
+impl Front {
+    /// A front for a worker, made on its thread.
+    #[must_use]
+    pub fn new(shared: Arc<Shared>, worker: Rc<Worker>, pool: PoolConfig) -> Rc<Self> {
+        let log = AccessLog::new(shared.log.clone(), Arc::clone(&shared.hub.totals));
+        let front = Rc::new(Self {
+            shared,
+            pool: Pool::start(pool, worker.timers().clone()),
+            worker,
+            ids: RefCell::default(),
+            log,
+            endpoints: RefCell::default(),
+        });
+        tokio::task::spawn_local(look_after(Rc::downgrade(&front)));
+        front
+    }
+
+    /// This worker's connections to an instance.
+    pub(crate) fn endpoint(&self, instance: &Arc<Instance>) -> Endpoint {
+        let mut endpoints = self.endpoints.borrow_mut();
+        let (_, endpoint) = endpoints
+            .entry(instance.id)
+            .or_insert_with(|| (Arc::downgrade(instance), self.pool.endpoint(instance.address)));
+        endpoint.clone()
+    }
+
+    fn sweep(&self) {
+        self.endpoints.borrow_mut().retain(|_, (instance, endpoint)| {
+            let there = instance.strong_count() > 0;
+            if !there {
+                endpoint.close();
+            }
+            there
+        });
+    }
+
+    async fn serve(
+        self: &Rc<Self>,
+        mut request: Request<Incoming>,
+        connection: &Connection,
+        mut exchange: Box<Exchange>,
+    ) -> Response<Answer> {
+        match self.prepare(&mut request, connection, &mut exchange) {
+            Ok(Prepared::Call(function, passage, lambda)) => {
+                let client = Client::of(&mut request, passage);
+                let (parts, incoming) = request.into_parts();
+                let limit = match function.seen.mode {
+                    Mode::Lambda => Some(self.shared.settings.lambda_body_limit),
+                    Mode::Http | Mode::Process => self.shared.settings.body_limit,
+                };
+                let body = match limit {
+                    Some(limit) => Body::limited(incoming, limit),
+                    None => Body::incoming(incoming),
+                };
+                if let (Some(length), Some(limit)) = (body.declared(), limit)
+                    && length > limit
+                {
+                    return self.refuse(exchange, &too_large(limit));
+                }
+                exchange.body = Replay::new(body, REPLAY_BUFFER);
+                self.call(Call { function, parts, client, lambda }, exchange).await
+            }
+            Ok(Prepared::DryRun) => exchange.respond(refuse::dry_run().map(Paced::free)),
+            Err(refusal) => self.refuse(exchange, &refusal),
+        }
+    }
+
+    /// Finds the function and makes the request ready for it.
+    fn prepare(
+        &self,
+        request: &mut Request<Incoming>,
+        connection: &Connection,
+        exchange: &mut Exchange,
+    ) -> Result<Prepared, Refusal> {
+        let expects = request.headers().contains_key(header::EXPECT);
+        let target = self.target(request).inspect_err(|miss| {
+            if matches!(miss, Miss::UnknownInvoke(_)) {
+                exchange.dialect = Dialect::Lambda;
+            }
+        });
+        let target = target.map_err(missed)?;
+        let function = match &target {
+            Target::Http { function, .. } | Target::Invoke { function } => function,
+            Target::Async => {
+                return Err(Refusal {
+                    code: ErrorCode::NotImplemented,
+                    message: "asynchronous invocations are not served yet: call /function/NAME and wait"
+                        .into(),
+                });
+            }
+        };
+        exchange.enter(function);
+        let passage = forward::request(request, connection)
+            .map_err(|refusal| Refusal { code: ErrorCode::BadRequest, message: refusal.to_string() })?;
+        let lambda = matches!(target, Target::Invoke { .. });
+        if lambda {
+            exchange.dialect = Dialect::Lambda;
+            match request.headers().get(names::INVOCATION_TYPE).map(HeaderValue::as_bytes) {
+                None | Some(b"RequestResponse") => {}
+                Some(b"DryRun") => return Ok(Prepared::DryRun),
+                Some(b"Event") => {
+                    return Err(Refusal {
+                        code: ErrorCode::NotImplemented,
+                        message: "the invocation type Event is not served yet: use RequestResponse".into(),
+                    });
+                }
+                Some(_) => {
+                    return Err(Refusal {
+                        code: ErrorCode::BadRequest,
+                        message: "X-Amz-Invocation-Type is RequestResponse, Event or DryRun".into(),
+                    });
+                }
+            }
+        }
+        match target {
+            Target::Http { function, path } => {
+                if let Some(path) = path {
+                    *request.uri_mut() = Uri::from(path);
+                }
+                exchange.look_ahead = !expects;
+                Ok(Prepared::Call(function, passage, false))
+            }
+            Target::Invoke { function } => {
+                *request.uri_mut() = Uri::from(PathAndQuery::from_static("/"));
+                exchange.look_ahead = !expects;
+                Ok(Prepared::Call(function, passage, true))
+            }
+            Target::Async => Err(missed(Miss::NoRoute)),
+        }
+    }
+
+    fn target(&self, request: &Request<Incoming>) -> Result<Target, Miss> {
+        let uri = request.uri();
+        let path_and_query = uri.path_and_query().map_or("/", PathAndQuery::as_str);
+        let asked = route::Request {
+            method: request.method(),
+            path: uri.path(),
+            path_and_query,
+            host: forward::host(request),
+        };
+        let table = self.shared.tables.load();
+        let lookup = |name: &str, namespace: &str| table.get(name, namespace).cloned();
+        Ok(match route::route(asked, &self.shared.settings.cluster_domain, lookup)? {
+            Route::Function { function, path: Path::Unchanged } => Target::Http { function, path: None },
+            Route::Function { function, path: Path::Rest(rest) } => {
+                // A part of what was a valid target is one too.
+                let path = PathAndQuery::try_from(rest.as_ref()).map_err(|_| Miss::NoRoute)?;
+                Target::Http { function, path: Some(path) }
+            }
+            Route::Invoke { function } => Target::Invoke { function },
+            Route::Async { .. } => Target::Async,
+        })
+    }
+
+    /// Answers with a refusal of the gateway's own.
+    pub(crate) fn refuse(&self, mut exchange: Box<Exchange>, refusal: &Refusal) -> Response<Answer> {
+        exchange.refused(refusal);
+        let answer = refuse::answer(refusal, &exchange.request_id, exchange.dialect);
+        exchange.respond(answer.map(Paced::free))
+    }
+}
+
+impl Handler for Front {
+    type Body = Answer;
+
+    async fn handle(
+        self: Rc<Self>,
+        request: Request<Incoming>,
+        connection: Rc<Connection>,
+    ) -> Response<Answer> {
+        let exchange = Exchange::begin(&self, &request, Some(&connection));
+        self.serve(request, &connection, exchange).await
+    }
+}
+
+enum Target {
+    Http { function: Arc<Function>, path: Option<PathAndQuery> },
+    Invoke { function: Arc<Function> },
+    Async,
+}
+
+enum Prepared {
+    /// The function, what the client asks of the connection, and whether it is Lambda's Invoke.
+    Call(Arc<Function>, Passage, bool),
+    DryRun,
+}
+
+async fn look_after(front: std::rc::Weak<Front>) {
+    let mut since_sweep = Duration::ZERO;
+    loop {
+        tokio::time::sleep(FLUSH_EVERY).await;
+        let Some(front) = front.upgrade() else { return };
+        front.log.flush();
+        since_sweep += FLUSH_EVERY;
+        if since_sweep >= SWEEP_EVERY {
+            since_sweep = Duration::ZERO;
+            front.sweep();
+        }
+    }
+}
+
+fn missed(miss: Miss) -> Refusal {
+    match miss {
+        Miss::NoRoute => Refusal {
+            code: ErrorCode::NoRoute,
+            message: "no function is addressed: call /function/NAME.NAMESPACE, or a host NAME.NAMESPACE"
+                .into(),
+        },
+        Miss::UnknownFunction(name) => {
+            Refusal { code: ErrorCode::FunctionNotFound, message: format!("there is no function {name}") }
+        }
+        Miss::UnknownInvoke(name) => {
+            Refusal { code: ErrorCode::FunctionNotFound, message: format!("Function not found: {name}") }
+        }
+    }
+}
+
+/// The refusal of a body over the limit.
+pub(crate) fn too_large(limit: u64) -> Refusal {
+    Refusal { code: ErrorCode::RequestTooLarge, message: format!("the body is larger than {limit} bytes") }
+}
+
+/// Removes what only the gateway may say to a watchdog.
+pub(crate) fn remove_private(headers: &mut HeaderMap) {
+    let private: Vec<_> =
+        headers.keys().filter(|name| name.as_str().starts_with(names::PRIVATE_PREFIX)).cloned().collect();
+    for name in private {
+        headers.remove(name);
+    }
+}

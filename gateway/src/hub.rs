@@ -1,0 +1,39 @@
+//! What every function's living part shares: the clock, the limit of its line, and the bell that says "somebody waits".
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use crate::{clock::Clock, live::Live, metrics::Totals};
+
+/// Shared by all functions of a gateway.
+#[derive(Debug)]
+pub struct Hub {
+    /// The data plane's time.
+    pub clock: Clock,
+    /// The most requests that may wait for one function.
+    pub queue_capacity: usize,
+    /// Counts that belong to no function.
+    pub totals: Arc<Totals>,
+    bell: mpsc::Sender<Arc<Live>>,
+}
+
+/// Room for as many functions as may plausibly wake within one round of the reporter. A ring that finds it full is lost
+/// without harm: the next regular report tells the same.
+const BELL: usize = 1024;
+
+// === impl Hub ===
+
+impl Hub {
+    /// A hub, and where its bell is heard.
+    #[must_use]
+    pub fn new(clock: Clock, queue_capacity: usize) -> (Arc<Self>, mpsc::Receiver<Arc<Live>>) {
+        let (bell, heard) = mpsc::channel(BELL);
+        (Arc::new(Self { clock, queue_capacity, totals: Arc::default(), bell }), heard)
+    }
+
+    /// The first request waits for that function.
+    pub(crate) fn ring(&self, live: &Arc<Live>) {
+        let _ = self.bell.try_send(Arc::clone(live));
+    }
+}

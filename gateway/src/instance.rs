@@ -1,0 +1,104 @@
+//! One instance of a function as the gateway sees it: where it is, and how many of its requests are there now.
+
+use std::{
+    net::SocketAddr,
+    sync::atomic::{AtomicU32, AtomicU64, Ordering},
+    time::Duration,
+};
+
+use flint_core::balance::Load;
+
+use crate::clock::{Micros, micros};
+
+/// An instance that may get requests. It is shared by all workers; the number in flight is the gateway's, not a worker's.
+#[derive(Debug)]
+pub struct Instance {
+    /// Unique in this process: workers keep their connections by it.
+    pub id: u64,
+    /// The pod's name.
+    pub pod: String,
+    /// The pod's uid.
+    pub uid: String,
+    /// Its watchdog.
+    pub address: SocketAddr,
+    /// The most requests it takes at a time; 0 is no limit.
+    pub limit: u32,
+    /// When the gateway first knew that it can be used.
+    pub since: Micros,
+    in_flight: AtomicU32,
+    rests_until: AtomicU64,
+    refusals: AtomicU32,
+}
+
+/// The first rest after a refusal. About the time a short request takes: another gateway's request is in the slot.
+const FIRST_REST: Duration = Duration::from_millis(4);
+/// The longest rest: with it an instance that stays full is asked ten times a second, by each gateway.
+const LONGEST_REST: Duration = Duration::from_millis(100);
+
+// === impl Instance ===
+
+impl Instance {
+    /// A new instance without requests.
+    #[must_use]
+    pub fn new(id: u64, pod: String, uid: String, address: SocketAddr, limit: u32, since: Micros) -> Self {
+        Self {
+            id,
+            pod,
+            uid,
+            address,
+            limit,
+            since,
+            in_flight: AtomicU32::new(0),
+            rests_until: AtomicU64::new(0),
+            refusals: AtomicU32::new(0),
+        }
+    }
+
+    /// Requests of this gateway that are there now.
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// What the choice of an instance looks at.
+    pub fn load(&self, now: Micros) -> Load {
+        Load {
+            in_flight: self.in_flight(),
+            limit: self.limit,
+            resting: self.rests_until.load(Ordering::Relaxed) > now,
+        }
+    }
+
+    /// Takes a slot if there is one.
+    pub(crate) fn take(&self) -> bool {
+        let limit = if self.limit == 0 { u32::MAX } else { self.limit };
+        // Sequentially consistent, with the counter of those who wait: see `Live`.
+        self.in_flight
+            .fetch_update(Ordering::SeqCst, Ordering::Relaxed, |count| (count < limit).then(|| count + 1))
+            .is_ok()
+    }
+
+    /// Gives a slot back.
+    pub(crate) fn give(&self) {
+        self.in_flight.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// It answered: whatever it refused before is forgotten.
+    pub fn answered(&self) {
+        if self.refusals.load(Ordering::Relaxed) != 0 {
+            self.refusals.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// It refused or could not be reached: it rests for a moment, longer each time. Tells how long.
+    pub fn refused(&self, now: Micros) -> Duration {
+        let refusals = self.refusals.fetch_add(1, Ordering::Relaxed).min(8);
+        let rest = FIRST_REST.saturating_mul(1 << refusals).min(LONGEST_REST);
+        self.rest(now, rest)
+    }
+
+    /// It gets nothing for a time.
+    pub fn rest(&self, now: Micros, rest: Duration) -> Duration {
+        self.rests_until.fetch_max(now + micros(rest), Ordering::Relaxed);
+        rest
+    }
+}

@@ -1,0 +1,27 @@
+//! Header names that are used for every request, made once.
+
+use flint_core::wire;
+use http::HeaderName;
+
+/// The request's id.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static(wire::REQUEST_ID_HEADER);
+/// W3C Trace Context.
+pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+/// What belongs to a trace, and is void with a new one.
+pub const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+/// What is left of the deadline.
+pub const TIMEOUT: HeaderName = HeaderName::from_static(wire::TIMEOUT_HEADER);
+/// How the body is meant.
+pub const INVOKE: HeaderName = HeaderName::from_static(wire::INVOKE_HEADER);
+/// Which event a function wants.
+pub const EVENT_FORMAT: HeaderName = HeaderName::from_static(wire::EVENT_FORMAT_HEADER);
+/// Which attempt it is.
+pub const ATTEMPT: HeaderName = HeaderName::from_static(wire::ATTEMPT_HEADER);
+/// Whose answer it is.
+pub const ERROR: HeaderName = HeaderName::from_static(wire::ERROR_HEADER);
+/// All that begins so is between the gateway and its watchdogs.
+pub const PRIVATE_PREFIX: &str = "x-flint-";
+/// Lambda's kind of invocation.
+pub const INVOCATION_TYPE: HeaderName = HeaderName::from_static("x-amz-invocation-type");
+/// A client's word that doing a request twice is the same as doing it once.
+pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");

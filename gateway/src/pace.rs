@@ -1,0 +1,96 @@
+//! An answer's body with a limit on its time: by the function's deadline, or by how long it may say nothing.
+
+use std::{
+    future::{Future, Pending, pending},
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use flint_proxy::{Body, BoxError, Timeout, Timers};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use tokio::time::Instant;
+
+/// What limits a body's time.
+#[derive(Clone, Copy, Debug)]
+pub enum Pace {
+    /// No limit: the body is here already.
+    Free,
+    /// It must be over by then.
+    Until(Instant),
+    /// It must say something at least so often.
+    Idle(Duration),
+}
+
+/// A body that fails when its time is over. It costs a timer only once it has nothing to say.
+pub struct Paced {
+    body: Body,
+    pace: Pace,
+    timers: Option<Timers>,
+    timer: Option<Pin<Box<Timeout<Pending<()>>>>>,
+}
+
+/// Why a paced body failed.
+#[derive(Debug, thiserror::Error)]
+pub enum PaceError {
+    /// It is the body's own error.
+    #[error("the answer broke off")]
+    Body(#[source] BoxError),
+    /// Its time is over.
+    #[error("the answer's time is over")]
+    Late,
+}
+
+// === impl Paced ===
+
+impl Paced {
+    /// Limits a body's time.
+    #[must_use]
+    pub fn new(body: Body, pace: Pace, timers: &Timers) -> Self {
+        Self { body, pace, timers: Some(timers.clone()), timer: None }
+    }
+
+    /// A body without a limit.
+    #[must_use]
+    pub fn free(body: Body) -> Self {
+        Self { body, pace: Pace::Free, timers: None, timer: None }
+    }
+
+    fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(timers) = &self.timers else { return Poll::Pending };
+        let deadline = match self.pace {
+            Pace::Free => return Poll::Pending,
+            Pace::Until(deadline) => deadline,
+            Pace::Idle(limit) => Instant::now() + limit,
+        };
+        let timer = self.timer.get_or_insert_with(|| Box::pin(timers.timeout(deadline, pending())));
+        timer.as_mut().poll(cx).map(|_| ())
+    }
+}
+
+impl HttpBody for Paced {
+    type Data = Bytes;
+    type Error = PaceError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, PaceError>>> {
+        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
+            if matches!(self.pace, Pace::Idle(_)) {
+                self.timer = None;
+            }
+            return Poll::Ready(frame.map(|frame| frame.map_err(|error| PaceError::Body(error.into()))));
+        }
+        self.poll_late(cx).map(|()| Some(Err(PaceError::Late)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

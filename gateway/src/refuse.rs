@@ -1,0 +1,77 @@
+//! The gateway's own answers: the contract's JSON for everybody, and for Lambda's clients in their form as well.
+
+use flint_core::wire::{ERROR_HEADER, ErrorCode};
+use flint_proxy::Body;
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+
+use crate::live::Refusal;
+
+/// Who asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// Any HTTP client.
+    Http,
+    /// A client of Lambda's Invoke: AWS SDKs read the type from a header and the message from the body's top.
+    Lambda,
+}
+
+const FLINT_ERROR: HeaderName = HeaderName::from_static(ERROR_HEADER);
+const AMZN_ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
+
+/// How soon a refused client may try again, in seconds: an instance of a small function has started by then.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+
+/// The answer for a refusal.
+#[must_use]
+pub fn answer(refusal: &Refusal, request_id: &HeaderValue, dialect: Dialect) -> Response<Body> {
+    let Refusal { code, message } = refusal;
+    let request_id = request_id.to_str().unwrap_or_default();
+    let body = match dialect {
+        Dialect::Http => code.body(message, request_id),
+        Dialect::Lambda => lambda_body(*code, message, request_id),
+    };
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = code.status();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(FLINT_ERROR, HeaderValue::from_static(code.as_str()));
+    if *code == ErrorCode::TooManyRequests {
+        headers.insert(header::RETRY_AFTER, RETRY_AFTER);
+    }
+    if dialect == Dialect::Lambda {
+        headers.insert(AMZN_ERROR_TYPE, HeaderValue::from_static(lambda_type(*code)));
+    }
+    response
+}
+
+/// Lambda's answer to a dry run of an invocation that would be permitted.
+#[must_use]
+pub fn dry_run() -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}
+
+fn lambda_body(code: ErrorCode, message: &str, request_id: &str) -> String {
+    let fault = if code.status().is_client_error() { "User" } else { "Server" };
+    serde_json::json!({
+        "Type": fault,
+        "Message": message,
+        "message": message,
+        "error": {"code": code.as_str(), "message": message},
+        "requestId": request_id,
+    })
+    .to_string()
+}
+
+/// The names that AWS SDKs know; some of them retry by the name.
+const fn lambda_type(code: ErrorCode) -> &'static str {
+    match code {
+        ErrorCode::FunctionNotFound | ErrorCode::NoRoute => "ResourceNotFoundException",
+        ErrorCode::RequestTooLarge => "RequestTooLargeException",
+        ErrorCode::TooManyRequests => "TooManyRequestsException",
+        ErrorCode::NotStartable => "ResourceNotReadyException",
+        ErrorCode::BadRequest => "InvalidParameterValueException",
+        _ => "ServiceException",
+    }
+}
