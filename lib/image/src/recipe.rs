@@ -3,10 +3,10 @@
 //! ```yaml
 //! extends: ../base/image.yaml        # its layers first, its configuration underneath
 //! name: flint-python3.11
+//! exclude: [dev, usr/share/doc, "*.pyc"]   # of archives, here and in all recipes that extend this one
 //! layers:
 //!   - name: python
 //!     tar: ${BUILD}/rootfs/python3.11.tar
-//!     exclude: [dev, usr/share/doc, "*.pyc"]
 //!     files:
 //!       flint/watchdog: {from: "${BIN}/flint-watchdog", mode: "0755"}
 //!       opt/client: {folder: client}
@@ -43,6 +43,7 @@ pub type Variables = BTreeMap<String, String>;
 pub struct Recipe {
     name: String,
     layers: Vec<Step>,
+    exclude: Vec<String>,
     config: Config,
 }
 
@@ -59,6 +60,8 @@ struct Document {
     extends: Option<PathBuf>,
     name: Option<String>,
     #[serde(default)]
+    exclude: Vec<String>,
+    #[serde(default)]
     layers: Vec<LayerSpec>,
     #[serde(default)]
     config: Config,
@@ -69,8 +72,6 @@ struct Document {
 struct LayerSpec {
     name: String,
     tar: Option<String>,
-    #[serde(default)]
-    exclude: Vec<String>,
     #[serde(default)]
     files: BTreeMap<String, FileSpec>,
 }
@@ -121,12 +122,13 @@ impl Recipe {
             next = document.extends.as_ref().map(|extends| folder.join(extends));
             chain.push((folder, document));
         }
-        let mut recipe = Self { name: String::new(), layers: Vec::new(), config: Config::default() };
+        let mut recipe = Self { name: String::new(), layers: Vec::new(), exclude: Vec::new(), config: Config::default() };
         for (folder, document) in chain.into_iter().rev() {
             recipe.name = document.name.unwrap_or_default();
             recipe
                 .layers
                 .extend(document.layers.into_iter().map(|spec| Step { spec, folder: folder.clone() }));
+            recipe.exclude.extend(document.exclude);
             recipe.config.take(document.config);
         }
         if recipe.name.is_empty() {
@@ -148,7 +150,7 @@ impl Recipe {
         let mut image = Image::scratch(platform);
         let mut below = Tree::default();
         for step in &self.layers {
-            let tree = step.tree(variables)?.without(&below);
+            let tree = step.tree(&self.exclude, variables)?.without(&below);
             if !tree.is_empty() {
                 image = image.append(store.layer(&tree, &step.spec.name)?);
                 below.merge(tree);
@@ -188,11 +190,11 @@ impl Config {
 // === impl Step ===
 
 impl Step {
-    fn tree(&self, variables: &Variables) -> Result<Tree, Error> {
+    fn tree(&self, exclude: &[String], variables: &Variables) -> Result<Tree, Error> {
         let mut tree = Tree::default();
         if let Some(tar) = &self.spec.tar {
             let tar = self.path(tar, variables)?;
-            tree.add_tar(&tar, |path| !self.spec.exclude.iter().any(|pattern| covers(pattern, path)))?;
+            tree.add_tar(&tar, |path| !exclude.iter().any(|pattern| covers(pattern, path)))?;
         }
         for (path, file) in &self.spec.files {
             self.add(&mut tree, path, file, variables)?;

@@ -161,7 +161,7 @@ fn a_link_and_a_folder_are_in_the_tree_as_written() {
     let text = "name: x\nlayers: [{name: l, files: {bin/sh: {link: dash}, var/task: {empty: true, owner: 65532}}}]\n";
     let kitchen = Kitchen::new().with("image.yaml", text);
     let recipe = Recipe::read(&kitchen.folder.path().join("image.yaml")).unwrap();
-    let tree = recipe.layers[0].tree(&Variables::new()).unwrap();
+    let tree = recipe.layers[0].tree(&[], &Variables::new()).unwrap();
     assert!(matches!(&tree.get("bin/sh").unwrap().kind, Kind::Link(target) if target == "dash"));
     assert_eq!(tree.get("var/task").unwrap().owner.uid, 65532);
 }
