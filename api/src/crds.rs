@@ -2,7 +2,6 @@
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
-use serde_json::Value;
 
 use crate::{Function, Runtime, schema};
 
@@ -33,8 +32,9 @@ fn tidied(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
         // Both ways through JSON: a schema has too many fields to walk by hand, and it is plain data.
         let Ok(mut value) = serde_json::to_value(&*schema) else { continue };
         schema::tidy(&mut value);
-        if let Ok(tidy) = serde_json::from_value::<_>(value as Value) {
-            *schema = tidy;
+        schema::named(&mut value);
+        if let Ok(tidied) = serde_json::from_value(value) {
+            *schema = tidied;
         }
     }
     crd

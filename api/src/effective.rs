@@ -82,3 +82,89 @@ impl Effective {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{FunctionSpec, RuntimeSpec, Scaling};
+
+    fn function(spec: FunctionSpec) -> Function {
+        Function::new("thumbnail", spec)
+    }
+
+    fn runtime(mode: Mode) -> Runtime {
+        let spec = RuntimeSpec {
+            mode,
+            image: "python:3.11".into(),
+            command: vec!["python3".into()],
+            port: None,
+            build: None,
+            pool: None,
+            resources: None,
+            env: Vec::new(),
+        };
+        Runtime::new("python3.11", spec)
+    }
+
+    fn scaled(concurrency: Option<u32>, scaling: Scaling) -> Effective {
+        let spec = FunctionSpec { concurrency, scaling: Some(scaling), ..FunctionSpec::default() };
+        Effective::new(&function(spec), Some(&runtime(Mode::Lambda)))
+    }
+
+    #[test]
+    fn a_function_that_says_nothing_gets_the_defaults() {
+        let effective = Effective::new(&function(FunctionSpec::default()), Some(&runtime(Mode::Lambda)));
+        let expected = Effective {
+            mode: Mode::Lambda,
+            timeout: Duration::from_secs(30),
+            concurrency: 1,
+            min_replicas: 0,
+            max_replicas: 100,
+            metric: ScalingMetric::Concurrency,
+            target: 0.7,
+            capacity: 1.0,
+            window: Duration::from_secs(60),
+            scale_to_zero_after: Duration::from_secs(60),
+        };
+        assert_eq!(effective, expected);
+    }
+
+    #[test]
+    fn concurrency_follows_the_mode() {
+        let concurrency = |runtime: Option<&Runtime>| {
+            Effective::new(&function(FunctionSpec::default()), runtime).concurrency
+        };
+        assert_eq!(concurrency(Some(&runtime(Mode::Lambda))), 1);
+        assert_eq!(concurrency(Some(&runtime(Mode::Process))), 1);
+        assert_eq!(concurrency(Some(&runtime(Mode::Http))), 100);
+        assert_eq!(concurrency(None), 100, "an image serves HTTP");
+    }
+
+    #[test]
+    fn a_target_is_a_share_of_the_concurrency() {
+        let effective = scaled(Some(20), Scaling { target: Some(0.5), ..Scaling::default() });
+        assert_eq!((effective.target, effective.capacity), (10.0, 20.0));
+    }
+
+    #[test]
+    fn without_a_limit_a_target_is_a_number_of_requests() {
+        assert_eq!(scaled(Some(0), Scaling::default()).target, 100.0);
+        let effective = scaled(Some(0), Scaling { target: Some(70.0), ..Scaling::default() });
+        assert!((effective.target, effective.capacity) == (70.0, 70.0 / 0.7), "{effective:?}");
+    }
+
+    #[test]
+    fn a_rate_is_per_instance_whatever_the_concurrency() {
+        let rps = |target| Scaling { metric: Some(ScalingMetric::Rps), target, ..Scaling::default() };
+        assert_eq!(scaled(None, rps(None)).target, 200.0);
+        assert_eq!(scaled(Some(50), rps(Some(35.0))).target, 35.0);
+    }
+
+    #[test]
+    fn the_most_is_never_below_the_least() {
+        // `kubectl scale` writes minReplicas alone.
+        let effective =
+            scaled(None, Scaling { min_replicas: Some(3), max_replicas: Some(2), ..Scaling::default() });
+        assert_eq!((effective.min_replicas, effective.max_replicas), (3, 3));
+    }
+}

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Duration,
-    rules::{duration, forbidden, free_port, image, invalid, object_name, required},
+    rules::{duration, forbidden, free_port, image, invalid, invalid_at, object_name, required},
 };
 
 mod pod;
@@ -23,7 +23,7 @@ pub use schedule::Schedule;
 pub use source::{Archive, Git, NameRef, Oci, Source};
 pub use status::{Condition, FunctionStatus, PackageStatus, ScheduleStatus};
 
-/// A function: code in a runtime, or a container that serves HTTP, that has a URL and scales with its requests.
+/// Either runtime, handler and source, for code, or image, for a container that serves HTTP; the rest applies to both.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "flint.dev",
@@ -42,15 +42,18 @@ pub use status::{Condition, FunctionStatus, PackageStatus, ScheduleStatus};
         status_replicas_path = ".status.replicas",
         label_selector_path = ".status.selector"
     ),
-    validation = invalid(
+    validation = invalid_at(
+        ".metadata.name",
         "self.metadata.name.size() <= 49",
         "a Function's name has at most 49 characters, so that its revisions' and pods' names fit: write a shorter metadata.name"
     ),
-    validation = invalid(
+    validation = invalid_at(
+        ".metadata.name",
         "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
         "a Function gets a Service of its name: write metadata.name with lower-case letters, digits and '-', beginning with a letter"
     ),
-    validation = invalid(
+    validation = invalid_at(
+        ".metadata.name",
         "self.metadata.name != 'kubernetes'",
         "a Function gets a Service of its name, and kubernetes is the API server's: write another metadata.name"
     ),
@@ -80,11 +83,11 @@ pub use status::{Condition, FunctionStatus, PackageStatus, ScheduleStatus};
         "write handler, what the runtime calls, such as app.handler for the function handler in app.py"
     ),
     validation = forbidden(
-        ".source", "!has(self.image) || !has(self.source)",
+        ".source", "!has(self.image) || has(self.runtime) || !has(self.source)",
         "an image brings its own code: remove source, or write runtime in the place of image"
     ),
     validation = forbidden(
-        ".handler", "!has(self.image) || !has(self.handler)",
+        ".handler", "!has(self.image) || has(self.runtime) || !has(self.handler)",
         "an image has no handler: remove it, or write runtime and source in the place of image"
     ),
     validation = forbidden(
@@ -99,13 +102,13 @@ pub use status::{Condition, FunctionStatus, PackageStatus, ScheduleStatus};
         ".args", "has(self.image) || !has(self.args)",
         "args go with image only: remove them, or pass settings by env"
     ),
-    validation = invalid(
-        "!has(self.secrets) || !has(self.configMaps) || \
+    validation = invalid_at(
+        ".configMaps", "!has(self.secrets) || !has(self.configMaps) || \
          self.secrets.all(s, !self.configMaps.exists(c, c.mountPath == s.mountPath))",
         "a Secret and a ConfigMap are mounted at the same path: give each its own mountPath"
     ),
-    validation = invalid(
-        "!has(self.scaling) || !has(self.scaling.target) || self.scaling.target <= 1.0 || \
+    validation = invalid_at(
+        ".scaling.target", "!has(self.scaling) || !has(self.scaling.target) || self.scaling.target <= 1.0 || \
          (has(self.scaling.metric) && self.scaling.metric == 'rps') || (has(self.concurrency) && self.concurrency == 0)",
         "scaling.target is a share of concurrency: write a number above 0 and up to 1, such as 0.7, \
          or set concurrency to 0 for a target in requests, or metric to rps"

@@ -16,6 +16,11 @@ pub(crate) fn invalid(rule: impl Into<String>, message: &str) -> Rule {
     Rule::new(rule).message(message)
 }
 
+/// The same, said of a field below the rule's place: `field` is its path with the leading dot.
+pub(crate) fn invalid_at(field: &str, rule: impl Into<String>, message: &str) -> Rule {
+    invalid(rule, message).field_path(field)
+}
+
 /// A field that is missing: `field` is its path below the rule's place, with the leading dot.
 pub(crate) fn required(field: &str, rule: impl Into<String>, message: &str) -> Rule {
     Rule::new(rule).message(message).reason(Reason::FieldValueRequired).field_path(field)

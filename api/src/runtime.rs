@@ -1,6 +1,8 @@
 //! The Runtime kind: what a Function with code runs in.
 // The derive macros put a private copy of each type beside it, which the lint takes for ours.
 #![allow(unreachable_pub)]
+// Two columns may well be of one type.
+#![allow(clippy::duplicated_attributes)]
 
 use k8s_openapi::api::core::v1::{EnvVar, ResourceRequirements};
 use kube::{CustomResource, KubeSchema};

@@ -6,14 +6,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Duration,
-    rules::{duration, invalid},
+    rules::{duration, invalid, invalid_at},
 };
 
 /// How the number of instances follows the requests.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = invalid(
-    "!has(self.minReplicas) || self.minReplicas <= (has(self.maxReplicas) ? self.maxReplicas : 100)",
+#[x_kube(validation = invalid_at(
+    ".minReplicas", "!has(self.minReplicas) || self.minReplicas <= (has(self.maxReplicas) ? self.maxReplicas : 100)",
     "minReplicas is above maxReplicas (100 where it is not written): lower minReplicas or raise maxReplicas"
 ))]
 pub struct Scaling {
