@@ -27,7 +27,8 @@
 //!
 //! # What is not known
 //!
-//! Missing data is not zero demand. While a gateway is silent the decision is to keep the number there is, and a
+//! Missing data is not zero demand. While a gateway is silent the decision is to keep the number there is, unless what the
+//! others say brings a function up from zero: what is known is the least there is. And a
 //! decision that comes to life beside instances it has not started (the operator was restarted, or the lease moved)
 //! begins in panic: it cannot send anybody home before it has watched for a whole stable window. Minimum and maximum
 //! hold even then.
@@ -264,7 +265,7 @@ impl Scaler {
 
     /// How many instances there should be now.
     pub fn decide(&mut self, now: Duration, seen: &Seen, spec: &Spec) -> Decision {
-        if seen.known && seen.waiting > 0 {
+        if seen.waiting > 0 {
             self.demand_at(now);
         }
         let stable = self.average.over(now, spec.window);
@@ -302,12 +303,12 @@ impl Scaler {
         spec: &Spec,
         averages: Option<(f64, f64)>,
     ) -> (u32, Reason) {
-        if !seen.known {
-            return (seen.present, Reason::NoData);
-        }
         if seen.ready == 0 && seen.waiting > 0 {
             let filled = whole(f64::from(seen.waiting) / spec.concurrency.max(1.0));
             return (filled.max(seen.present), Reason::Activation);
+        }
+        if !seen.known {
+            return (seen.present, Reason::NoData);
         }
         let over = self.demand_is_over(now, spec);
         let Some((stable, panic)) = averages else {

@@ -239,6 +239,13 @@ fn silence_changes_nothing_but_minimum_and_maximum_hold() {
 }
 
 #[test]
+fn what_the_others_say_still_brings_a_function_up_from_zero() {
+    let mut scaler = Scaler::new(at(0), &seen(0, 0), &spec());
+    let decision = scaler.decide(at(0), &Seen { known: false, ..waiting(0, 0, 3) }, &spec());
+    assert_eq!((decision.desired, decision.reason), (3, Reason::Activation));
+}
+
+#[test]
 fn a_restart_beside_many_instances_begins_in_panic() {
     let spec = spec();
     let mut scaler = Scaler::new(at(0), &seen(6, 6), &spec);
@@ -325,7 +332,8 @@ proptest! {
             now += Duration::from_millis(elapsed);
             scaler.record(now, ready, concurrency(value), &spec);
             let decision = scaler.decide(now, &Seen { present, ready, waiting, known: false }, &spec);
-            prop_assert_eq!(decision.desired, present);
+            prop_assert!(decision.desired >= present);
+            prop_assert!(decision.desired == present || (ready == 0 && waiting > 0));
         }
     }
 

@@ -1,0 +1,61 @@
+//! Tells the gateways of functions that cannot start, so that nobody waits for what will not come.
+
+use std::sync::Arc;
+
+use flint_api::labels;
+use flint_control::v1::{OperatorMessage, operator_message::Message};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use tokio_util::sync::CancellationToken;
+
+use super::{Control, failures::Failing};
+use crate::{
+    key::Key,
+    startability::{is_ready, judge},
+    stores::Stores,
+};
+
+/// Looks again at each function that somebody waits for or that the gateways believe to be failing, whenever something
+/// about it changes or a request waits, and broadcasts what is news. Runs until `shutdown`; only the leader has gateways.
+pub(crate) async fn watch_starts(stores: Stores, control: Arc<Control>, shutdown: CancellationToken) {
+    let watched = stores.subscribe();
+    let demand = control.wake.subscribe();
+    loop {
+        let key = tokio::select! {
+            () = shutdown.cancelled() => return,
+            key = demand.next() => key,
+            key = watched.next() => key,
+        };
+        if control.demand.read(&key).waiting == 0 && !control.failures.contains(&key) {
+            continue;
+        }
+        if let Some(state) = control.failures.set(&key, failing(&stores, &control, &key)) {
+            tracing::info!(function = %key, failing = state.failing, reason = state.reason, "startability changed");
+            control.gateways.broadcast(&OperatorMessage { message: Some(Message::StartState(state)) });
+        }
+    }
+}
+
+/// Whether the revision that gets traffic cannot start. It can while any instance of it is ready, or has called home.
+fn failing(stores: &Stores, control: &Control, key: &Key) -> Option<Failing> {
+    let function = stores.function(key)?;
+    let status = function.status.as_ref()?;
+    let revision = status.revision.as_ref().or(status.latest_revision.as_ref())?;
+    let mut pods = stores.pods.of(key);
+    pods.retain(|pod| {
+        pod.labels().get(labels::REVISION) == Some(revision) && pod.metadata.deletion_timestamp.is_none()
+    });
+    if control.instances.count(key, revision) > 0 || pods.iter().any(|pod| is_ready(pod)) {
+        return None;
+    }
+    let now = Timestamp::now();
+    let deployment = stores.deployments.find(&key.namespace, revision);
+    let failure = judge(deployment.as_deref(), pods.iter().map(|pod| &**pod), now)?;
+    let is_starting = |pod: &Pod| judge(None, [pod], now).is_none();
+    if failure.is_lack_of_room() && pods.iter().any(|pod| is_starting(pod)) {
+        // There is room for some, and some will do.
+        return None;
+    }
+    Some(Failing { revision: revision.clone(), failure })
+}

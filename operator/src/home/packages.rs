@@ -1,0 +1,184 @@
+//! Packages by digest, and those lately asked for in memory: many instances of one function start at once.
+
+use std::{
+    collections::HashMap,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http_body_util::Full;
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+
+use super::{Answer, refusal};
+
+/// Where packages are kept.
+pub(crate) trait PackageSource: Send + Sync + 'static {
+    /// The package of that digest (64 digits of hex), if there is one.
+    fn fetch<'a>(&'a self, digest: &'a str) -> BoxFuture<'a, anyhow::Result<Option<Bytes>>>;
+}
+
+/// Packages, the last ones in memory.
+pub(crate) struct Packages {
+    source: Arc<dyn PackageSource>,
+    cache: Mutex<Cache>,
+    /// One package is fetched once, however many ask for it; at most [`LANES`] at a time in all.
+    lanes: Vec<Semaphore>,
+}
+
+/// Bytes by digest; the one not asked for longest goes first.
+#[derive(Debug, Default)]
+struct Cache {
+    packages: HashMap<String, (Bytes, u64)>,
+    bytes: usize,
+    asked: u64,
+}
+
+/// What stays in memory: a dozen packages of the largest kind, and a fraction of what the operator may use.
+const CACHE_LIMIT: usize = 12 << 20;
+/// Fetches at a time.
+const LANES: u64 = 8;
+
+// === impl Packages ===
+
+impl Packages {
+    /// Packages from this source.
+    pub(crate) fn new(source: Arc<dyn PackageSource>) -> Self {
+        Self { source, cache: Mutex::default(), lanes: (0..LANES).map(|_| Semaphore::new(1)).collect() }
+    }
+
+    /// Answers a request for `digest`, which is `sha256:HEX`.
+    pub(super) async fn answer(&self, digest: &str, headers: &HeaderMap) -> Answer {
+        let missing =
+            || refusal(StatusCode::NOT_FOUND, "package_not_found", "there is no package of that digest");
+        let Some(hex) = digest.strip_prefix("sha256:").filter(|hex| is_digest(hex)) else { return missing() };
+        let package = match self.package(hex).await {
+            Ok(Some(package)) => package,
+            Ok(None) => return missing(),
+            Err(error) => {
+                tracing::warn!(digest, error = format!("{error:#}"), "a package cannot be read");
+                return refusal(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "package_unavailable",
+                    "the package cannot be read now",
+                );
+            }
+        };
+        let etag = format!("\"{digest}\"");
+        let same =
+            headers.get(header::IF_NONE_MATCH).is_some_and(|value| value.as_bytes() == etag.as_bytes());
+        let mut answer = if same {
+            let mut answer = Response::new(Full::default());
+            *answer.status_mut() = StatusCode::NOT_MODIFIED;
+            answer
+        } else {
+            Response::new(Full::new(package))
+        };
+        answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/gzip"));
+        if let Ok(etag) = HeaderValue::from_str(&etag) {
+            answer.headers_mut().insert(header::ETAG, etag);
+        }
+        answer
+    }
+
+    async fn package(&self, hex: &str) -> anyhow::Result<Option<Bytes>> {
+        if let Some(package) = self.cache.lock().get(hex) {
+            return Ok(Some(package));
+        }
+        let mut hasher = DefaultHasher::new();
+        hex.hash(&mut hasher);
+        let lane = usize::try_from(hasher.finish() % LANES).unwrap_or(0);
+        let _turn = self.lanes[lane].acquire().await?;
+        // Whoever had the lane before may have fetched it.
+        if let Some(package) = self.cache.lock().get(hex) {
+            return Ok(Some(package));
+        }
+        let package = self.source.fetch(hex).await?;
+        if let Some(package) = &package {
+            self.cache.lock().insert(hex, package.clone());
+        }
+        Ok(package)
+    }
+}
+
+// === impl Cache ===
+
+impl Cache {
+    fn get(&mut self, hex: &str) -> Option<Bytes> {
+        self.asked += 1;
+        let asked = self.asked;
+        self.packages.get_mut(hex).map(|(package, last)| {
+            *last = asked;
+            package.clone()
+        })
+    }
+
+    fn insert(&mut self, hex: &str, package: Bytes) {
+        if package.len() > CACHE_LIMIT {
+            return;
+        }
+        self.bytes += package.len();
+        self.asked += 1;
+        if let Some((old, _)) = self.packages.insert(hex.to_owned(), (package, self.asked)) {
+            self.bytes -= old.len();
+        }
+        while self.bytes > CACHE_LIMIT {
+            let Some(oldest) =
+                self.packages.iter().min_by_key(|(_, (_, asked))| *asked).map(|(hex, _)| hex.clone())
+            else {
+                return;
+            };
+            if let Some((gone, _)) = self.packages.remove(&oldest) {
+                self.bytes -= gone.len();
+            }
+        }
+    }
+}
+
+fn is_digest(hex: &str) -> bool {
+    hex.len() == 64 && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hex(number: u8) -> String {
+        hex::encode([number; 32])
+    }
+
+    #[test]
+    fn the_package_not_asked_for_longest_makes_room() {
+        let mut cache = Cache::default();
+        let third = Bytes::from(vec![0; CACHE_LIMIT / 3]);
+        for number in 0..3 {
+            cache.insert(&hex(number), third.clone());
+        }
+        assert!(cache.get(&hex(0)).is_some());
+        cache.insert(&hex(3), third.clone());
+        assert!(cache.get(&hex(1)).is_none());
+        assert!(cache.get(&hex(0)).is_some() && cache.get(&hex(2)).is_some() && cache.get(&hex(3)).is_some());
+        assert!(cache.bytes <= CACHE_LIMIT);
+    }
+
+    #[test]
+    fn a_package_larger_than_the_cache_is_not_kept() {
+        let mut cache = Cache::default();
+        cache.insert(&hex(0), Bytes::from(vec![0; CACHE_LIMIT + 1]));
+        assert!(cache.get(&hex(0)).is_none());
+        assert_eq!(cache.bytes, 0);
+    }
+
+    #[test]
+    fn a_digest_is_64_small_digits_of_hex() {
+        assert!(is_digest(&hex(0xab)));
+        for wrong in
+            ["", "abc", &hex(0xab).to_uppercase(), &format!("{}/", &hex(1)[1..]), "../../../etc/passwd"]
+        {
+            assert!(!is_digest(wrong), "{wrong}");
+        }
+    }
+}

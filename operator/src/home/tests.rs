@@ -1,0 +1,265 @@
+//! Home over real connections on loopback, whose addresses are the pods'.
+
+use http_body_util::Empty;
+use hyper::client::conn::http1 as client;
+use serde_json::json;
+use tokio::net::TcpSocket;
+
+use super::*;
+use crate::{
+    control::tests::{control, function, pod},
+    key::Key,
+    stores::tests::{Fill, stores},
+};
+
+const MASTER: &[u8] = b"master";
+
+struct Running {
+    control: Arc<Control>,
+    fill: Fill,
+    address: SocketAddr,
+    leader: watch::Sender<bool>,
+    shelf: Arc<Shelf>,
+    _shutdown: tokio_util::sync::DropGuard,
+}
+
+/// Packages that count how often they were fetched.
+#[derive(Default)]
+struct Shelf {
+    packages: Mutex<HashMap<String, Bytes>>,
+    fetched: std::sync::atomic::AtomicUsize,
+    broken: std::sync::atomic::AtomicBool,
+}
+
+impl PackageSource for Shelf {
+    fn fetch<'a>(&'a self, digest: &'a str) -> futures::future::BoxFuture<'a, anyhow::Result<Option<Bytes>>> {
+        Box::pin(async move {
+            self.fetched.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            tokio::task::yield_now().await;
+            anyhow::ensure!(
+                !self.broken.load(std::sync::atomic::Ordering::Relaxed),
+                "the API server is away"
+            );
+            Ok(self.packages.lock().get(digest).cloned())
+        })
+    }
+}
+
+/// An announcement as an honest instance at 127.0.0.7 would make it.
+#[derive(Clone)]
+struct Call {
+    body: serde_json::Value,
+    key: String,
+    from: &'static str,
+}
+
+fn call() -> Call {
+    Call {
+        body: json!({
+            "namespace": "shop", "function": "cart", "revision": "cart-1", "pod": "cart-x", "uid": "cart-x-uid",
+            "address": "127.0.0.7:8012", "initMs": 61,
+        }),
+        key: wire::instance_key(MASTER, "shop", "cart"),
+        from: "127.0.0.7",
+    }
+}
+
+async fn running() -> Running {
+    let (stores, mut fill) = stores();
+    fill.put(&function("cart", json!({})));
+    fill.put(&pod("cart", "cart-x"));
+    let control = control(&stores);
+    let (leader, leads) = watch::channel(true);
+    let shelf = Arc::<Shelf>::default();
+    let packages = Packages::new(Arc::clone(&shelf) as Arc<dyn PackageSource>);
+    let home = Home::new(MASTER.to_vec(), stores, Arc::clone(&control), packages, leads);
+    let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let shutdown = CancellationToken::new();
+    tokio::spawn(serve(listener, Arc::new(home), shutdown.clone()));
+    Running { control, fill, address, leader, shelf, _shutdown: shutdown.drop_guard() }
+}
+
+impl Running {
+    async fn send(&self, from: &str, request: Request<Full<Bytes>>) -> (StatusCode, http::HeaderMap, Bytes) {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(format!("{from}:0").parse().unwrap()).unwrap();
+        let stream = socket.connect(self.address).await.unwrap();
+        let (mut sender, connection) = client::handshake(TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        let answer = sender.send_request(request).await.unwrap();
+        let (head, body) = answer.into_parts();
+        (head.status, head.headers, body.collect().await.unwrap().to_bytes())
+    }
+
+    async fn calls(&self, call: &Call) -> StatusCode {
+        let body = call.body.to_string();
+        let request = Request::post("/announce")
+            .header(wire::SIGNATURE_HEADER, wire::sign(&call.key, body.as_bytes()))
+            .body(Full::from(body))
+            .unwrap();
+        self.send(call.from, request).await.0
+    }
+
+    async fn get(&self, path: &str, etag: Option<&str>) -> (StatusCode, http::HeaderMap, Bytes) {
+        let mut request = Request::get(path);
+        if let Some(etag) = etag {
+            request = request.header(header::IF_NONE_MATCH, etag);
+        }
+        self.send("127.0.0.1", request.body(Full::default()).unwrap()).await
+    }
+
+    /// Instances that the gateways were told of.
+    fn announced(&self) -> u32 {
+        self.control.instances.count(&Key::new("shop", "cart"), "cart-1")
+    }
+}
+
+#[tokio::test]
+async fn an_honest_announcement_is_believed_and_passed_on() {
+    let running = running().await;
+    let (_gateway, mut heard) = running.control.gateways.connect("a").unwrap();
+    assert_eq!(running.calls(&call()).await, StatusCode::NO_CONTENT);
+    assert_eq!(running.announced(), 1);
+    let mut messages = vec![];
+    while let Some(message) = futures::FutureExt::now_or_never(futures::StreamExt::next(&mut heard)).flatten()
+    {
+        messages.push(message);
+    }
+    assert_eq!(messages.len(), 2, "peers and the announcement: {messages:?}");
+}
+
+#[tokio::test]
+async fn a_forged_announcement_is_refused_and_nobody_hears_of_it() {
+    let mut running = running().await;
+    running.fill.put(&pod("other", "other-x"));
+    let mut leaving = pod("cart", "cart-leaving");
+    leaving["metadata"]["deletionTimestamp"] = json!("2026-11-21T04:00:00Z");
+    running.fill.put(&leaving);
+    let mut elsewhere = pod("cart", "cart-elsewhere");
+    elsewhere["status"] = json!({"podIP": "127.0.0.9"});
+    running.fill.put(&elsewhere);
+    let (_gateway, mut heard) = running.control.gateways.connect("a").unwrap();
+
+    let with = |field: &str, value: &str| {
+        let mut call = call();
+        call.body[field] = json!(value);
+        call
+    };
+    let pod = |name: &str| {
+        let mut call = with("pod", name);
+        call.body["uid"] = json!(format!("{name}-uid"));
+        call
+    };
+    let refused = StatusCode::FORBIDDEN;
+    for (what, call, status) in [
+        (
+            "another function's key",
+            Call { key: wire::instance_key(MASTER, "shop", "other"), ..call() },
+            refused,
+        ),
+        (
+            "the key of another namespace's function",
+            Call { key: wire::instance_key(MASTER, "den", "cart"), ..call() },
+            refused,
+        ),
+        ("another master key", Call { key: wire::instance_key(b"other", "shop", "cart"), ..call() }, refused),
+        ("no key", Call { key: String::new(), ..call() }, refused),
+        ("an address that is not the sender's", with("address", "127.0.0.8:8012"), refused),
+        ("a replay from another pod", Call { from: "127.0.0.8", ..call() }, refused),
+        ("a pod that nobody knows", pod("cart-made-up"), StatusCode::CONFLICT),
+        ("an older pod of that name", with("uid", "cart-x-old-uid"), refused),
+        ("another function's pod", pod("other-x"), refused),
+        ("another revision", with("revision", "cart-2"), refused),
+        ("a pod that is going", pod("cart-leaving"), refused),
+        ("a pod whose known address is another", pod("cart-elsewhere"), refused),
+        ("no address", with("address", "home"), StatusCode::BAD_REQUEST),
+    ] {
+        assert_eq!(running.calls(&call).await, status, "{what}");
+    }
+    assert_eq!(running.announced(), 0);
+    let peers = futures::FutureExt::now_or_never(futures::StreamExt::next(&mut heard));
+    assert!(peers.is_some());
+    assert!(futures::FutureExt::now_or_never(futures::StreamExt::next(&mut heard)).is_none());
+}
+
+#[tokio::test]
+async fn what_is_no_announcement_is_refused() {
+    let running = running().await;
+    for (body, status) in [
+        ("", StatusCode::BAD_REQUEST),
+        ("{}", StatusCode::BAD_REQUEST),
+        ("null", StatusCode::BAD_REQUEST),
+        (&"x".repeat(BODY_LIMIT + 1), StatusCode::PAYLOAD_TOO_LARGE),
+    ] {
+        let request = Request::post("/announce").body(Full::from(body.to_owned())).unwrap();
+        assert_eq!(running.send("127.0.0.7", request).await.0, status, "{} bytes", body.len());
+    }
+}
+
+#[tokio::test]
+async fn an_operator_that_does_not_lead_sends_instances_away_but_gives_packages() {
+    let running = running().await;
+    running.leader.send_replace(false);
+    assert_eq!(running.calls(&call()).await, StatusCode::SERVICE_UNAVAILABLE);
+    let hex = "ab".repeat(32);
+    running.shelf.packages.lock().insert(hex.clone(), Bytes::from_static(b"code"));
+    let (status, headers, body) = running.get(&format!("/packages/sha256:{hex}"), None).await;
+    assert_eq!((status, body.as_ref()), (StatusCode::OK, b"code".as_slice()));
+    assert_eq!(headers[header::ETAG], format!("\"sha256:{hex}\""));
+}
+
+#[tokio::test]
+async fn a_package_is_fetched_once_for_all_who_ask_at_once() {
+    let running = running().await;
+    let hex = "ab".repeat(32);
+    running.shelf.packages.lock().insert(hex.clone(), Bytes::from_static(b"code"));
+    let path = format!("/packages/sha256:{hex}");
+    // Six of one address: its connections are bounded.
+    let answers = futures::future::join_all((0..6).map(|_| running.get(&path, None))).await;
+    assert!(answers.iter().all(|(status, ..)| *status == StatusCode::OK));
+    assert_eq!(running.shelf.fetched.load(std::sync::atomic::Ordering::Relaxed), 1);
+    let same = running.get(&path, Some(&format!("\"sha256:{hex}\""))).await;
+    assert_eq!((same.0, same.2.len()), (StatusCode::NOT_MODIFIED, 0));
+}
+
+#[tokio::test]
+async fn a_package_that_is_not_there_and_one_that_cannot_be_read_are_told_apart() {
+    let running = running().await;
+    let path = format!("/packages/sha256:{}", "ab".repeat(32));
+    for missing in [path.as_str(), "/packages/sha256:abc", "/packages/../announce", "/packages/", "/"] {
+        let (status, headers, body) = running.get(missing, None).await;
+        assert_eq!(
+            (status, &headers[header::CONTENT_TYPE]),
+            (StatusCode::NOT_FOUND, &HeaderValue::from_static("application/json"))
+        );
+        assert!(serde_json::from_slice::<serde_json::Value>(&body).unwrap()["error"]["code"].is_string());
+    }
+    running.shelf.broken.store(true, std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(running.get(&path, None).await.0, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test]
+async fn one_address_cannot_take_all_connections() {
+    let running = running().await;
+    let mut held = vec![];
+    for _ in 0..CONNECTIONS_PER_SOURCE {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.66:0".parse().unwrap()).unwrap();
+        let stream = socket.connect(running.address).await.unwrap();
+        let (mut sender, connection) =
+            client::handshake::<_, Empty<Bytes>>(TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        let request = Request::get("/").body(Empty::new()).unwrap();
+        assert_eq!(sender.send_request(request).await.unwrap().status(), StatusCode::NOT_FOUND);
+        held.push(sender);
+    }
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.66:0".parse().unwrap()).unwrap();
+    let stream = socket.connect(running.address).await.unwrap();
+    let (mut sender, connection) = client::handshake::<_, Empty<Bytes>>(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let request = Request::get("/").body(Empty::new()).unwrap();
+    assert!(sender.send_request(request).await.is_err());
+    assert_eq!(running.calls(&call()).await, StatusCode::NO_CONTENT);
+}
