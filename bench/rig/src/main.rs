@@ -1,2 +1,55 @@
-//! placeholder
-fn main() {}
+//! Benchmarks of Flint, as ratios against a rival in the same run. `bench/README.md` says how and when they are valid.
+
+use std::net::SocketAddr;
+
+use clap::{Parser, Subcommand};
+
+mod backend;
+mod compare;
+mod load;
+mod process;
+mod report;
+mod reverse;
+mod rivals;
+mod wire;
+
+// The engine is measured with the allocator that it is shipped with.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Measures Flint beside its rivals.
+#[derive(Debug, Parser)]
+#[command(name = "flint-bench", version)]
+struct Arguments {
+    #[command(subcommand)]
+    benchmark: Benchmark,
+}
+
+#[derive(Debug, Subcommand)]
+enum Benchmark {
+    Proxy(compare::Compare),
+    /// The backend of `proxy`, as a process of its own.
+    #[command(hide = true)]
+    Backend {
+        #[arg(long)]
+        listen: SocketAddr,
+    },
+    /// The engine alone as a reverse proxy, as a process of its own.
+    #[command(hide = true)]
+    Engine {
+        #[arg(long)]
+        listen: SocketAddr,
+        #[arg(long)]
+        upstream: SocketAddr,
+        #[arg(long, default_value_t = 0)]
+        workers: usize,
+    },
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().benchmark {
+        Benchmark::Proxy(compare) => compare.run(),
+        Benchmark::Backend { listen } => backend::run(listen),
+        Benchmark::Engine { listen, upstream, workers } => reverse::run(listen, upstream, workers),
+    }
+}

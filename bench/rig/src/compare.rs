@@ -1,0 +1,256 @@
+//! Proxies beside each other: same load, same backend, same minute. What counts is the CPU that a request costs.
+
+use std::{path::PathBuf, process::Command, time::Duration};
+
+use anyhow::{Context, bail};
+use clap::Args;
+use serde::Serialize;
+
+use crate::{
+    load::{Load, Shape, run},
+    process::{Running, Usage, cpu_of, machine_busy},
+    report::{Machine, Report, Times, median, now},
+    rivals::{Rival, Setting, Standing, free_port},
+};
+
+/// How often a window is repeated before the run is given up.
+const REPEATS: usize = 5;
+
+/// Compares reverse proxies in front of the same backend.
+#[derive(Debug, Args)]
+pub(crate) struct Compare {
+    /// What is compared.
+    #[arg(long, value_enum, value_delimiter = ',', default_values = ["direct", "nginx", "engine"])]
+    rivals: Vec<Rival>,
+    /// Client connections, one table for each.
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 16, 64, 256])]
+    connections: Vec<usize>,
+    /// Windows for each rival and number of connections; the median counts.
+    #[arg(long, default_value_t = 5)]
+    windows: usize,
+    /// Length of a window in seconds.
+    #[arg(long, default_value_t = 4.0)]
+    seconds: f64,
+    /// Not measured, before each window, in seconds.
+    #[arg(long, default_value_t = 0.7)]
+    warm_up: f64,
+    /// Requests per second for an open load; without it the loop is closed.
+    #[arg(long)]
+    rate: Option<f64>,
+    /// Workers of each proxy.
+    #[arg(long, default_value_t = std::thread::available_parallelism().map_or(1, usize::from))]
+    workers: usize,
+    /// nginx's program.
+    #[arg(long, default_value = "/usr/sbin/nginx")]
+    nginx: PathBuf,
+    /// The gateway's program.
+    #[arg(long)]
+    gateway: Option<PathBuf>,
+    /// Where results are written.
+    #[arg(long, default_value = "bench/results")]
+    results: PathBuf,
+}
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Window {
+    rival: &'static str,
+    connections: usize,
+    requests: u64,
+    requests_per_second: f64,
+    /// Of the proxy and its children alone.
+    cpu_micros_per_request: f64,
+    switches_per_request: f64,
+    latency_ms: Times,
+    /// Cores that something outside the rig used meanwhile.
+    foreign_cores: f64,
+}
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Row {
+    rival: &'static str,
+    connections: usize,
+    windows: usize,
+    requests_per_second: f64,
+    cpu_micros_per_request: f64,
+    /// CPU of nginx (log off) ÷ CPU of this one, of windows taken one after the other; above 1 is better than nginx.
+    against_nginx: Option<f64>,
+    switches_per_request: f64,
+    p50_ms: f64,
+    p99_ms: f64,
+    foreign_cores: f64,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Results {
+    nginx: String,
+    seconds: f64,
+    rate: Option<f64>,
+    workers: usize,
+    rows: Vec<Row>,
+    windows: Vec<Window>,
+    invalid_windows: usize,
+}
+
+// === impl Compare ===
+
+impl Compare {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        let machine = Machine::here();
+        let directory = tempfile::tempdir()?;
+        let backend = free_port()?;
+        let backend_process = Running::start(
+            Command::new(std::env::current_exe()?).args(["backend", "--listen", &backend.to_string()]),
+            backend,
+        )?;
+        let setting = Setting {
+            backend,
+            workers: self.workers,
+            directory: directory.path(),
+            nginx: &self.nginx,
+            gateway: self.gateway.as_deref(),
+        };
+        let standing = self.rivals.iter().map(|rival| rival.start(&setting)).collect::<Result<Vec<_>, _>>()?;
+        let mut windows: Vec<Window> = Vec::new();
+        let mut invalid = 0;
+        let mut rows = Vec::new();
+        for &connections in &self.connections {
+            println!("\n{connections} connections, {} windows of {} s each", self.windows, self.seconds);
+            println!("{:12} {:>10} {:>12} {:>9} {:>9} {:>9} {:>9} {:>9}", "", "req/s", "CPU µs/req", "nginx ÷", "switches", "p50 ms", "p99 ms", "foreign");
+            // Each round measures everybody once, one after the other, so that what the machine does meanwhile hits all.
+            for round in 0..self.windows {
+                for at in 0..standing.len() {
+                    // Nobody is always the one after the floor.
+                    let standing = &standing[(at + round) % standing.len()];
+                    let window = self.window(standing, connections, &backend_process, &mut invalid)?;
+                    windows.push(window);
+                }
+            }
+            for standing in &standing {
+                let row = row(standing.rival.name(), connections, &windows);
+                row.print();
+                rows.push(row);
+            }
+        }
+        if invalid > 0 {
+            println!("\n{invalid} windows had failed requests and were taken again");
+        }
+        let results = Results {
+            nginx: version(&self.nginx),
+            seconds: self.seconds,
+            rate: self.rate,
+            workers: self.workers,
+            rows,
+            windows,
+            invalid_windows: invalid,
+        };
+        Report { benchmark: "proxy", date: now(), machine, results }.write(&self.results)
+    }
+
+    fn window(
+        &self,
+        standing: &Standing,
+        connections: usize,
+        backend: &Running,
+        invalid: &mut usize,
+    ) -> anyhow::Result<Window> {
+        let shape = Shape {
+            connections,
+            rate: self.rate,
+            warm_up: Duration::from_secs_f64(self.warm_up),
+            time: Duration::from_secs_f64(self.seconds),
+        };
+        for _ in 0..REPEATS {
+            let mut edges: Vec<(Usage, f64, f64)> = Vec::new();
+            let load = run(&standing.target, shape, || {
+                let proxy = standing.process.as_ref().map(Running::usage).unwrap_or_default();
+                let rig = proxy.cpu + backend.usage().cpu + cpu_of(std::process::id());
+                edges.push((proxy, rig, machine_busy()));
+            })
+            .with_context(|| format!("loading {}", standing.rival.name()))?;
+            let [(before, rig_before, busy_before), (after, rig_after, busy_after)] = edges[..] else {
+                bail!("a window has two edges");
+            };
+            if load.failed > 0 || load.requests == 0 {
+                *invalid += 1;
+                continue;
+            }
+            let foreign = (busy_after - busy_before) - (rig_after - rig_before);
+            return Ok(Window::new(standing.rival.name(), connections, &load, before, after, foreign));
+        }
+        bail!("{}: {REPEATS} windows in a row had failed requests", standing.rival.name())
+    }
+}
+
+fn row(rival: &'static str, connections: usize, windows: &[Window]) -> Row {
+    let of = |name: &str| -> Vec<&Window> {
+        windows.iter().filter(|window| window.rival == name && window.connections == connections).collect()
+    };
+    let own = of(rival);
+    let nginx = of(Rival::Nginx.name());
+    let ratios: Vec<f64> = nginx
+        .iter()
+        .zip(&own)
+        .map(|(nginx, own)| nginx.cpu_micros_per_request / own.cpu_micros_per_request)
+        .filter(|ratio| ratio.is_finite())
+        .collect();
+    let middle = |of: fn(&Window) -> f64| median(own.iter().map(|window| of(window)));
+    Row {
+        rival,
+        connections,
+        windows: own.len(),
+        requests_per_second: middle(|window| window.requests_per_second),
+        cpu_micros_per_request: middle(|window| window.cpu_micros_per_request),
+        against_nginx: (!ratios.is_empty()).then(|| median(ratios)),
+        switches_per_request: middle(|window| window.switches_per_request),
+        p50_ms: middle(|window| window.latency_ms.p50),
+        p99_ms: middle(|window| window.latency_ms.p99),
+        foreign_cores: middle(|window| window.foreign_cores),
+    }
+}
+
+fn version(nginx: &PathBuf) -> String {
+    let Ok(output) = Command::new(nginx).arg("-v").output() else { return "none".into() };
+    String::from_utf8_lossy(&output.stderr).trim().trim_start_matches("nginx version: ").to_owned()
+}
+
+// === impl Window ===
+
+impl Window {
+    fn new(rival: &'static str, connections: usize, load: &Load, before: Usage, after: Usage, foreign: f64) -> Self {
+        let requests = load.requests as f64;
+        let switches = (after.voluntary_switches + after.involuntary_switches)
+            .saturating_sub(before.voluntary_switches + before.involuntary_switches);
+        Self {
+            rival,
+            connections,
+            requests: load.requests,
+            requests_per_second: requests / load.seconds,
+            cpu_micros_per_request: (after.cpu - before.cpu) * 1e6 / requests,
+            switches_per_request: switches as f64 / requests,
+            latency_ms: Times::of(&load.latency),
+            foreign_cores: (foreign / load.seconds).max(0.0),
+        }
+    }
+}
+
+// === impl Row ===
+
+impl Row {
+    fn print(&self) {
+        let ratio = self.against_nginx.map_or_else(|| "-".into(), |ratio| format!("{ratio:.2}"));
+        println!(
+            "{:12} {:>10.0} {:>12.1} {:>9} {:>9.3} {:>9.3} {:>9.3} {:>9.2}",
+            self.rival,
+            self.requests_per_second,
+            self.cpu_micros_per_request,
+            ratio,
+            self.switches_per_request,
+            self.p50_ms,
+            self.p99_ms,
+            self.foreign_cores
+        );
+    }
+}

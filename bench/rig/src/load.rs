@@ -1,0 +1,173 @@
+//! The load: connections in a closed loop, or arrivals at a rate with latencies from when they were due.
+
+use std::{
+    net::SocketAddr,
+    rc::Rc,
+    time::Duration,
+};
+
+use anyhow::Context;
+use hdrhistogram::Histogram;
+use tokio::{
+    runtime::{Builder, LocalOptions},
+    sync::Semaphore,
+    time::Instant,
+};
+
+use crate::wire::{Wire, get};
+
+/// What to load.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    pub(crate) address: SocketAddr,
+    pub(crate) host: String,
+    pub(crate) path: String,
+}
+
+/// How.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    pub(crate) connections: usize,
+    /// Requests per second in all; none is a closed loop.
+    pub(crate) rate: Option<f64>,
+    pub(crate) warm_up: Duration,
+    pub(crate) time: Duration,
+}
+
+/// What came of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Load {
+    pub(crate) requests: u64,
+    pub(crate) failed: u64,
+    pub(crate) seconds: f64,
+    /// In microseconds.
+    pub(crate) latency: Histogram<u64>,
+}
+
+/// Everything after the warm-up is counted, between the two calls of `edge`.
+///
+/// It runs on a thread of its own with its own runtime: one thread saturates two cores' worth of proxies.
+pub(crate) fn run(target: &Target, shape: Shape, mut edge: impl FnMut()) -> anyhow::Result<Load> {
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+    runtime.block_on(async {
+        let mut wires = Vec::with_capacity(shape.connections);
+        for _ in 0..shape.connections {
+            wires.push(Wire::connect(target.address).await.context("cannot connect for the load")?);
+        }
+        let request: Rc<[u8]> = get(&target.host, &target.path).into();
+        let begin = Instant::now() + shape.warm_up;
+        let end = begin + shape.time;
+        let arrivals = Rc::new(Semaphore::new(0));
+        let due = Rc::new(std::cell::RefCell::new(std::collections::VecDeque::new()));
+        let mut tasks = Vec::with_capacity(shape.connections);
+        for wire in wires {
+            let (request, arrivals, due) = (Rc::clone(&request), Rc::clone(&arrivals), Rc::clone(&due));
+            let open = shape.rate.is_some();
+            tasks.push(tokio::task::spawn_local(async move {
+                let mut wire = wire;
+                let mut counted = Counted::new();
+                loop {
+                    let start = if open {
+                        match arrivals.acquire().await {
+                            Ok(permit) => permit.forget(),
+                            Err(_) => break,
+                        }
+                        match due.borrow_mut().pop_front() {
+                            Some(due) => due,
+                            None => break,
+                        }
+                    } else {
+                        Instant::now()
+                    };
+                    if start >= end {
+                        break;
+                    }
+                    let outcome = wire.call(&request).await;
+                    let done = Instant::now();
+                    if done >= begin && done < end {
+                        counted.add(outcome.as_ref().is_ok_and(|answer| answer.status == 200), done - start);
+                    }
+                    if outcome.is_err() {
+                        // Broken: the window is invalid anyway, and one error says why.
+                        break;
+                    }
+                }
+                counted
+            }));
+        }
+        if let Some(rate) = shape.rate {
+            tokio::task::spawn_local(arrive(rate, end, arrivals, due));
+        }
+        tokio::time::sleep_until(begin).await;
+        edge();
+        let started = Instant::now();
+        tokio::time::sleep_until(end).await;
+        edge();
+        let seconds = started.elapsed().as_secs_f64();
+        let mut all = Counted::new();
+        for task in tasks {
+            all.join(&task.await?)?;
+        }
+        Ok(Load { requests: all.good, failed: all.failed, seconds, latency: all.latency })
+    })
+}
+
+/// Lets requests become due at a steady rate, whether or not earlier ones are answered: latency counts from then, so that
+/// a stall is not hidden by the requests that it kept from being made.
+async fn arrive(
+    rate: f64,
+    end: Instant,
+    arrivals: Rc<Semaphore>,
+    due: Rc<std::cell::RefCell<std::collections::VecDeque<Instant>>>,
+) {
+    let start = Instant::now();
+    let mut made = 0_u64;
+    // The timer's own precision, 1 ms, batches arrivals; each is due at its own time all the same, never in the future.
+    let mut tick = tokio::time::interval(Duration::from_millis(1));
+    while Instant::now() < end {
+        tick.tick().await;
+        loop {
+            let next = start + Duration::from_secs_f64(made as f64 / rate);
+            if next > Instant::now() {
+                break;
+            }
+            due.borrow_mut().push_back(next);
+            arrivals.add_permits(1);
+            made += 1;
+        }
+    }
+    arrivals.close();
+}
+
+struct Counted {
+    good: u64,
+    failed: u64,
+    latency: Histogram<u64>,
+}
+
+// === impl Counted ===
+
+impl Counted {
+    fn new() -> Self {
+        // 1 µs to a minute, three digits; the bounds are constants, so this cannot fail.
+        let latency = Histogram::new_with_bounds(1, 60_000_000, 3)
+            .unwrap_or_else(|_| unreachable!("constant bounds of a histogram"));
+        Self { good: 0, failed: 0, latency }
+    }
+
+    fn add(&mut self, good: bool, latency: Duration) {
+        if good {
+            self.good += 1;
+        } else {
+            self.failed += 1;
+        }
+        self.latency.saturating_record(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
+    }
+
+    fn join(&mut self, other: &Self) -> anyhow::Result<()> {
+        self.good += other.good;
+        self.failed += other.failed;
+        self.latency.add(&other.latency)?;
+        Ok(())
+    }
+}
