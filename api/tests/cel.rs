@@ -1,5 +1,7 @@
 //! What the rules in the definitions accept and refuse, one table each.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use std::path::Path;

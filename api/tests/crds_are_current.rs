@@ -1,5 +1,7 @@
 //! The committed definitions are what the types generate.
 
+#![allow(clippy::unwrap_used)]
+
 use std::{fs, path::Path};
 
 #[test]

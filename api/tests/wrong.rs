@@ -1,5 +1,7 @@
 //! The wrong Functions of `e2e/fixtures/wrong`, which the end-to-end tests apply to a real cluster, without one.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use std::{fs, path::Path};
