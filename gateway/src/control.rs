@@ -155,7 +155,8 @@ impl Control {
                     report(self.reporter.one(&live, self.hub.clock.now()))
                 }
                 _ = queued.tick() => report(self.reporter.queued(self.hub.clock.now())),
-                _ = regular.tick() => report(self.reporter.regular(self.hub.clock.now())),
+                // Even when it is empty: to the operator a silent gateway is one that may have any demand.
+                _ = regular.tick() => Some(gateway_message::Message::Report(self.reporter.regular(self.hub.clock.now()))),
                 Some((firing, told)) = self.firings.recv() => {
                     stored.retain(|_, told| !told.is_closed());
                     stored.insert(identity(&firing), told);
