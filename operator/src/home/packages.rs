@@ -17,7 +17,7 @@ use super::{Answer, refusal};
 
 /// Where packages are kept.
 pub(crate) trait PackageSource: Send + Sync + 'static {
-    /// The package of that digest (64 digits of hex), if there is one.
+    /// The package of that digest (`sha256:` and 64 digits of hex), if there is one.
     fn fetch<'a>(&'a self, digest: &'a str) -> BoxFuture<'a, anyhow::Result<Option<Bytes>>>;
 }
 
@@ -54,8 +54,10 @@ impl Packages {
     pub(super) async fn answer(&self, digest: &str, headers: &HeaderMap) -> Answer {
         let missing =
             || refusal(StatusCode::NOT_FOUND, "package_not_found", "there is no package of that digest");
-        let Some(hex) = digest.strip_prefix("sha256:").filter(|hex| is_digest(hex)) else { return missing() };
-        let package = match self.package(hex).await {
+        if !is_digest(digest) {
+            return missing();
+        }
+        let package = match self.package(digest).await {
             Ok(Some(package)) => package,
             Ok(None) => return missing(),
             Err(error) => {
@@ -84,21 +86,21 @@ impl Packages {
         answer
     }
 
-    async fn package(&self, hex: &str) -> anyhow::Result<Option<Bytes>> {
-        if let Some(package) = self.cache.lock().get(hex) {
+    async fn package(&self, digest: &str) -> anyhow::Result<Option<Bytes>> {
+        if let Some(package) = self.cache.lock().get(digest) {
             return Ok(Some(package));
         }
         let mut hasher = DefaultHasher::new();
-        hex.hash(&mut hasher);
+        digest.hash(&mut hasher);
         let lane = usize::try_from(hasher.finish() % LANES).unwrap_or(0);
         let _turn = self.lanes[lane].acquire().await?;
         // Whoever had the lane before may have fetched it.
-        if let Some(package) = self.cache.lock().get(hex) {
+        if let Some(package) = self.cache.lock().get(digest) {
             return Ok(Some(package));
         }
-        let package = self.source.fetch(hex).await?;
+        let package = self.source.fetch(digest).await?;
         if let Some(package) = &package {
-            self.cache.lock().insert(hex, package.clone());
+            self.cache.lock().insert(digest, package.clone());
         }
         Ok(package)
     }
@@ -107,27 +109,27 @@ impl Packages {
 // === impl Cache ===
 
 impl Cache {
-    fn get(&mut self, hex: &str) -> Option<Bytes> {
+    fn get(&mut self, digest: &str) -> Option<Bytes> {
         self.asked += 1;
         let asked = self.asked;
-        self.packages.get_mut(hex).map(|(package, last)| {
+        self.packages.get_mut(digest).map(|(package, last)| {
             *last = asked;
             package.clone()
         })
     }
 
-    fn insert(&mut self, hex: &str, package: Bytes) {
+    fn insert(&mut self, digest: &str, package: Bytes) {
         if package.len() > CACHE_LIMIT {
             return;
         }
         self.bytes += package.len();
         self.asked += 1;
-        if let Some((old, _)) = self.packages.insert(hex.to_owned(), (package, self.asked)) {
+        if let Some((old, _)) = self.packages.insert(digest.to_owned(), (package, self.asked)) {
             self.bytes -= old.len();
         }
         while self.bytes > CACHE_LIMIT {
             let Some(oldest) =
-                self.packages.iter().min_by_key(|(_, (_, asked))| *asked).map(|(hex, _)| hex.clone())
+                self.packages.iter().min_by_key(|(_, (_, asked))| *asked).map(|(digest, _)| digest.clone())
             else {
                 return;
             };
@@ -138,16 +140,17 @@ impl Cache {
     }
 }
 
-fn is_digest(hex: &str) -> bool {
-    hex.len() == 64 && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+fn is_digest(digest: &str) -> bool {
+    let small = |byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    digest.strip_prefix("sha256:").is_some_and(|hex| hex.len() == 64 && hex.bytes().all(small))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn hex(number: u8) -> String {
-        hex::encode([number; 32])
+    fn digest(number: u8) -> String {
+        format!("sha256:{}", hex::encode([number; 32]))
     }
 
     #[test]
@@ -155,28 +158,33 @@ mod tests {
         let mut cache = Cache::default();
         let third = Bytes::from(vec![0; CACHE_LIMIT / 3]);
         for number in 0..3 {
-            cache.insert(&hex(number), third.clone());
+            cache.insert(&digest(number), third.clone());
         }
-        assert!(cache.get(&hex(0)).is_some());
-        cache.insert(&hex(3), third.clone());
-        assert!(cache.get(&hex(1)).is_none());
-        assert!(cache.get(&hex(0)).is_some() && cache.get(&hex(2)).is_some() && cache.get(&hex(3)).is_some());
+        assert!(cache.get(&digest(0)).is_some());
+        cache.insert(&digest(3), third.clone());
+        assert!(cache.get(&digest(1)).is_none());
+        assert!(
+            cache.get(&digest(0)).is_some()
+                && cache.get(&digest(2)).is_some()
+                && cache.get(&digest(3)).is_some()
+        );
         assert!(cache.bytes <= CACHE_LIMIT);
     }
 
     #[test]
     fn a_package_larger_than_the_cache_is_not_kept() {
         let mut cache = Cache::default();
-        cache.insert(&hex(0), Bytes::from(vec![0; CACHE_LIMIT + 1]));
-        assert!(cache.get(&hex(0)).is_none());
+        cache.insert(&digest(0), Bytes::from(vec![0; CACHE_LIMIT + 1]));
+        assert!(cache.get(&digest(0)).is_none());
         assert_eq!(cache.bytes, 0);
     }
 
     #[test]
-    fn a_digest_is_64_small_digits_of_hex() {
-        assert!(is_digest(&hex(0xab)));
+    fn a_digest_is_sha256_and_64_small_digits_of_hex() {
+        assert!(is_digest(&digest(0xab)));
+        let short = &digest(1)[..70];
         for wrong in
-            ["", "abc", &hex(0xab).to_uppercase(), &format!("{}/", &hex(1)[1..]), "../../../etc/passwd"]
+            ["", "sha256:", "abc", &digest(0xab).to_uppercase(), short, &format!("{short}/"), &digest(1)[7..]]
         {
             assert!(!is_digest(wrong), "{wrong}");
         }

@@ -202,24 +202,24 @@ async fn an_operator_that_does_not_lead_sends_instances_away_but_gives_packages(
     let running = running().await;
     running.leader.send_replace(false);
     assert_eq!(running.calls(&call()).await, StatusCode::SERVICE_UNAVAILABLE);
-    let hex = "ab".repeat(32);
-    running.shelf.packages.lock().insert(hex.clone(), Bytes::from_static(b"code"));
-    let (status, headers, body) = running.get(&format!("/packages/sha256:{hex}"), None).await;
+    let digest = format!("sha256:{}", "ab".repeat(32));
+    running.shelf.packages.lock().insert(digest.clone(), Bytes::from_static(b"code"));
+    let (status, headers, body) = running.get(&format!("/packages/{digest}"), None).await;
     assert_eq!((status, body.as_ref()), (StatusCode::OK, b"code".as_slice()));
-    assert_eq!(headers[header::ETAG], format!("\"sha256:{hex}\""));
+    assert_eq!(headers[header::ETAG], format!("\"{digest}\""));
 }
 
 #[tokio::test]
 async fn a_package_is_fetched_once_for_all_who_ask_at_once() {
     let running = running().await;
-    let hex = "ab".repeat(32);
-    running.shelf.packages.lock().insert(hex.clone(), Bytes::from_static(b"code"));
-    let path = format!("/packages/sha256:{hex}");
+    let digest = format!("sha256:{}", "ab".repeat(32));
+    running.shelf.packages.lock().insert(digest.clone(), Bytes::from_static(b"code"));
+    let path = format!("/packages/{digest}");
     // Six of one address: its connections are bounded.
     let answers = futures::future::join_all((0..6).map(|_| running.get(&path, None))).await;
     assert!(answers.iter().all(|(status, ..)| *status == StatusCode::OK));
     assert_eq!(running.shelf.fetched.load(std::sync::atomic::Ordering::Relaxed), 1);
-    let same = running.get(&path, Some(&format!("\"sha256:{hex}\""))).await;
+    let same = running.get(&path, Some(&format!("\"{digest}\""))).await;
     assert_eq!((same.0, same.2.len()), (StatusCode::NOT_MODIFIED, 0));
 }
 
