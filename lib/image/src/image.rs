@@ -83,6 +83,8 @@ pub(crate) struct BaseConfig {
     #[serde(default, deserialize_with = "or_null")]
     pub(crate) config: RunConfig,
     pub(crate) rootfs: RootFs,
+    #[serde(default, deserialize_with = "or_null")]
+    pub(crate) history: Vec<Value>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -103,6 +105,7 @@ pub struct Image {
     platform: Platform,
     run: RunConfig,
     layers: Vec<Layer>,
+    history: Vec<Value>,
 }
 
 // === impl Platform ===
@@ -156,7 +159,7 @@ impl Document {
 impl Image {
     /// An image with nothing in it.
     pub fn scratch(platform: Platform) -> Self {
-        Self { platform, run: RunConfig::default(), layers: Vec::new() }
+        Self { platform, run: RunConfig::default(), layers: Vec::new(), history: Vec::new() }
     }
 
     /// The image that stands in a registry, its layers staying there.
@@ -178,15 +181,21 @@ impl Image {
         let layers = manifest.layers.iter().zip(config.rootfs.diff_ids).map(|(descriptor, diff_id)| Layer {
             descriptor: descriptor.clone(),
             diff_id,
-            name: "base".into(),
+            name: String::new(),
             blob: Blob::Registry(reference.clone()),
         });
-        Ok(Self { platform: config.platform, run: config.config, layers: layers.collect() })
+        Ok(Self {
+            platform: config.platform,
+            run: config.config,
+            layers: layers.collect(),
+            history: config.history,
+        })
     }
 
     /// The same image with one more layer on top.
     #[must_use]
     pub fn append(mut self, layer: Layer) -> Self {
+        self.history.push(json!({"created": CREATED, "created_by": layer.name}));
         self.layers.push(layer);
         self
     }
@@ -219,8 +228,6 @@ impl Image {
     /// The configuration and the manifest.
     pub(crate) fn documents(&self) -> (Document, Document) {
         let diff_ids: Vec<_> = self.layers.iter().map(|layer| layer.diff_id).collect();
-        let history: Vec<_> =
-            self.layers.iter().map(|layer| json!({"created": CREATED, "created_by": layer.name})).collect();
         let config = Document::new(
             CONFIG_TYPE,
             &json!({
@@ -229,7 +236,7 @@ impl Image {
                 "os": self.platform.os,
                 "config": self.run,
                 "rootfs": {"type": "layers", "diff_ids": diff_ids},
-                "history": history,
+                "history": self.history,
             }),
         );
         let manifest = Manifest {

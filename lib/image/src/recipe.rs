@@ -122,7 +122,8 @@ impl Recipe {
             next = document.extends.as_ref().map(|extends| folder.join(extends));
             chain.push((folder, document));
         }
-        let mut recipe = Self { name: String::new(), layers: Vec::new(), exclude: Vec::new(), config: Config::default() };
+        let mut recipe =
+            Self { name: String::new(), layers: Vec::new(), exclude: Vec::new(), config: Config::default() };
         for (folder, document) in chain.into_iter().rev() {
             recipe.name = document.name.unwrap_or_default();
             recipe

@@ -1,6 +1,6 @@
 //! A registry: images come from it without their layers and go to it without what it has already.
 
-use std::{net::IpAddr, time::Duration};
+use std::{collections::HashMap, net::IpAddr, time::Duration};
 
 use futures::TryStreamExt as _;
 use http::HeaderValue;
@@ -10,6 +10,7 @@ use oci_client::{
     errors::OciDistributionError,
     manifest::OciDescriptor,
 };
+use parking_lot::Mutex;
 use serde::Deserialize;
 use tokio_util::io::ReaderStream;
 
@@ -27,6 +28,8 @@ use crate::{
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Registries store a large layer before they answer; longer silence than this is a dead connection.
 const READ_TIMEOUT: Duration = Duration::from_secs(120);
+/// More remembered places than this are forgotten, all at once: a service that makes images for years shall not grow.
+const MAX_PLACES: usize = 4096;
 /// The specification lets registries refuse larger manifests; configurations are of that size too.
 const DOCUMENT_LIMIT: usize = 4 << 20;
 
@@ -34,6 +37,9 @@ const DOCUMENT_LIMIT: usize = 4 << 20;
 pub struct Registry {
     credentials: Credentials,
     platform: Platform,
+    /// Where layers were sent or found before, so that the next image takes them from there. As many as one program makes images
+    /// of, and [`MAX_PLACES`] at most.
+    places: Mutex<HashMap<Digest, Reference>>,
 }
 
 /// What a push did.
@@ -62,7 +68,7 @@ impl Registry {
     /// Registries are spoken to over TLS, but for those on this machine's loopback. From an image for several platforms,
     /// `platform` is taken.
     pub fn new(credentials: Credentials, platform: Platform) -> Self {
-        Self { credentials, platform }
+        Self { credentials, platform, places: Mutex::new(HashMap::new()) }
     }
 
     /// Reads an image's manifest and configuration; its layers stay where they are.
@@ -141,6 +147,17 @@ impl Registry {
         let digest = layer.digest().to_string();
         if has(client, reference, &layer.descriptor).await? {
             pushed.present += 1;
+            self.remember(layer, reference);
+            return Ok(());
+        }
+        let place = match &layer.blob {
+            Blob::Registry(source) => Some(source.clone()),
+            _ => self.places.lock().get(&layer.digest()).cloned(),
+        };
+        if let Some(place) = place.filter(|place| place.registry() == reference.registry())
+            && client.mount_blob(reference, &place, &digest).await.is_ok()
+        {
+            pushed.mounted += 1;
             return Ok(());
         }
         let result = match &layer.blob {
@@ -151,12 +168,6 @@ impl Registry {
                 client.push_blob_stream(reference, stream, &digest, Some(layer.size())).await
             }
             Blob::Registry(source) => {
-                if source.registry() == reference.registry()
-                    && client.mount_blob(reference, source, &digest).await.is_ok()
-                {
-                    pushed.mounted += 1;
-                    return Ok(());
-                }
                 // Another registry, or one that does not mount: through here, without keeping it.
                 let from = self.client(source);
                 from.store_auth_if_needed(source.resolve_registry(), &self.credentials.of(source.registry()))
@@ -169,7 +180,16 @@ impl Registry {
         };
         result.map_err(Error::registry("sending a layer of", reference))?;
         pushed.count(&layer.descriptor);
+        self.remember(layer, reference);
         Ok(())
+    }
+
+    fn remember(&self, layer: &Layer, reference: &Reference) {
+        let mut places = self.places.lock();
+        if places.len() >= MAX_PLACES {
+            places.clear();
+        }
+        places.insert(layer.digest(), reference.clone());
     }
 
     async fn document(

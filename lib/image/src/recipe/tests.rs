@@ -92,7 +92,10 @@ fn the_digest_is_the_one_that_was_seen_before() {
     tree.add_bytes("a/b", "flint".into(), 0o644, Owner::ROOT).unwrap();
     tree.add_link("a/c", "b").unwrap();
     let layer = Layer::in_memory(&tree, "test").unwrap();
-    assert_eq!(layer.diff_id.to_string(), "sha256:c2cba79ee63cfe65f60d46ed5cf1afaf68ce719116a9f5a7121a4d06d3b1793b");
+    assert_eq!(
+        layer.diff_id.to_string(),
+        "sha256:c2cba79ee63cfe65f60d46ed5cf1afaf68ce719116a9f5a7121a4d06d3b1793b"
+    );
 }
 
 #[test]

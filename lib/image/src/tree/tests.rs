@@ -14,7 +14,8 @@ fn file(builder: &mut tar::Builder<Vec<u8>>, path: &str, text: &str) {
     let mut header = tar::Header::new_gnu();
     header.set_size(text.len() as u64);
     header.set_mode(0o640);
-    (header.set_uid(1000), header.set_gid(1000));
+    header.set_uid(1000);
+    header.set_gid(1000);
     header.as_mut_bytes()[..path.len()].copy_from_slice(path.as_bytes());
     header.set_cksum();
     builder.append(&header, text.as_bytes()).unwrap();
@@ -77,7 +78,8 @@ fn a_hard_link_becomes_a_file_of_its_own() {
     header.set_entry_type(tar::EntryType::Link);
     header.set_size(0);
     header.set_mode(0o755);
-    (header.set_uid(0), header.set_gid(0));
+    header.set_uid(0);
+    header.set_gid(0);
     builder.append_link(&mut header, "usr/bin/perl5", "usr/bin/perl").unwrap();
     std::fs::write(&path, builder.into_inner().unwrap()).unwrap();
 
