@@ -212,8 +212,10 @@ impl Gateway {
             outcome = workers.run(factory, going) => outcome.map_err(anyhow::Error::from),
             failed = failure(telling) => Err(failed),
         };
-        stop.cancel();
+        // The last firing's end is told on the stream, so the stream ends after it.
+        stop_scheduler.cancel();
         let _ = scheduling.await;
+        stop.cancel();
         if let Some(controlling) = controlling {
             let _ = controlling.await;
         }

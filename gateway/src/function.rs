@@ -35,6 +35,8 @@ pub struct Seen {
     pub blocked: Option<Blocked>,
     /// Its schedules.
     pub schedules: Arc<[Scheduled]>,
+    /// When it was made: what a schedule's `rate` counts from.
+    pub created: Timestamp,
 }
 
 /// Why a function cannot start.

@@ -26,5 +26,6 @@ pub mod pace;
 pub mod probe;
 pub mod refuse;
 pub mod report;
+pub mod scheduler;
 pub mod source;
 pub mod table;

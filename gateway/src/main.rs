@@ -4,13 +4,15 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use flint_gateway::{
-    app::Gateway,
+    app::{Gateway, Schedules},
     args::{Args, EX_USAGE},
+    scheduler,
     source::{fixed::Fixed, kube::Cluster},
 };
-use flint_kube::WatchMetrics;
+use flint_kube::{Lease, WatchMetrics, lease};
 use flint_telemetry::{Admin, init_logs};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
 // The allocator gives memory of a burst back while the gateway idles: its background threads need no traffic for it.
 #[global_allocator]
@@ -60,7 +62,23 @@ async fn run(args: Args) -> anyhow::Result<()> {
         return gateway.run(fixed, |_, _| std::future::ready(()), shutdown).await;
     }
     let client = kube::Client::try_default().await?;
-    let cluster = Cluster::new(client, WatchMetrics::new(&registry)?);
+    let cluster = Cluster::new(client.clone(), WatchMetrics::new(&registry)?);
     let gateway = Gateway::bind(args.config(), admin).await?;
-    gateway.run(cluster, |_, _| std::future::ready(()), shutdown).await
+    if !args.schedules {
+        return gateway.run(cluster, |_, _| std::future::ready(()), shutdown).await;
+    }
+    let namespace = args.namespace;
+    let scheduler = |schedules: Schedules, stop: CancellationToken| async move {
+        let config = lease::Config::new(&namespace, LEASE, &schedules.gateway);
+        let give_up = CancellationToken::new();
+        let (holding, lease) = Lease::new(client, config).spawn(give_up.clone());
+        scheduler::run(schedules, || holding.is_held(), stop).await;
+        // Nothing is under way any more: the next one may begin.
+        give_up.cancel();
+        let _ = lease.await;
+    };
+    gateway.run(cluster, scheduler, shutdown).await
 }
+
+/// The Lease that the gateways hold among themselves; see `docs/internals.md`.
+const LEASE: &str = "flint-scheduler";

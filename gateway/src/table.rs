@@ -135,6 +135,7 @@ mod tests {
             event_v1: false,
             blocked: None,
             schedules: Arc::default(),
+            created: jiff::Timestamp::UNIX_EPOCH,
         };
         let (hub, _bell) = Hub::new(Clock::start(), 1);
         Arc::new(Function { seen, live: Arc::new(Live::new(key, hub)) })

@@ -4,6 +4,7 @@ use std::{net::SocketAddr, path::Path, sync::Arc};
 
 use anyhow::Context;
 use flint_api::{Duration, Mode};
+use jiff::Timestamp;
 use serde::Deserialize;
 use tokio::sync::mpsc;
 
@@ -96,6 +97,7 @@ impl Entry {
             event_v1,
             blocked: None,
             schedules: Arc::default(),
+            created: Timestamp::UNIX_EPOCH,
         };
         let pods = instances.into_iter().enumerate().map(move |(number, address)| {
             let pod = PodName { namespace: namespace.clone(), name: format!("{name}-{number}") };

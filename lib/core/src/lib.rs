@@ -4,6 +4,7 @@ pub mod admit;
 pub mod balance;
 pub mod demand;
 pub mod event;
+pub mod firing;
 pub mod queue;
 pub mod retry;
 pub mod route;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use flint_api::{Effective, Function, Mode, Runtime, labels};
 use flint_core::wire::WATCHDOG_PORT;
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Pod as CorePod, PodSpec, PodStatus};
 use kube::ResourceExt;
 
@@ -96,6 +97,7 @@ pub(super) fn function(function: &Function, runtime: Option<&Runtime>) -> Seen {
             message: condition.message.clone(),
         }),
         schedules: schedules.collect(),
+        created: function.creation_timestamp().map_or(Timestamp::UNIX_EPOCH, |time| time.0),
         // Before a first revision is ready there is only one that could be.
         revision: status.revision.or(status.latest_revision),
     }
