@@ -112,13 +112,17 @@ impl Compare {
             nginx: &self.nginx,
             gateway: self.gateway.as_deref(),
         };
-        let standing = self.rivals.iter().map(|rival| rival.start(&setting)).collect::<Result<Vec<_>, _>>()?;
+        let standing =
+            self.rivals.iter().map(|rival| rival.start(&setting)).collect::<Result<Vec<_>, _>>()?;
         let mut windows: Vec<Window> = Vec::new();
         let mut invalid = 0;
         let mut rows = Vec::new();
         for &connections in &self.connections {
             println!("\n{connections} connections, {} windows of {} s each", self.windows, self.seconds);
-            println!("{:12} {:>10} {:>12} {:>9} {:>9} {:>9} {:>9} {:>9}", "", "req/s", "CPU µs/req", "nginx ÷", "switches", "p50 ms", "p99 ms", "foreign");
+            println!(
+                "{:12} {:>10} {:>12} {:>9} {:>9} {:>9} {:>9} {:>9}",
+                "", "req/s", "CPU µs/req", "nginx ÷", "switches", "p50 ms", "p99 ms", "foreign"
+            );
             // Each round measures everybody once, one after the other, so that what the machine does meanwhile hits all.
             for round in 0..self.windows {
                 for at in 0..standing.len() {
@@ -219,7 +223,14 @@ fn version(nginx: &PathBuf) -> String {
 // === impl Window ===
 
 impl Window {
-    fn new(rival: &'static str, connections: usize, load: &Load, before: Usage, after: Usage, foreign: f64) -> Self {
+    fn new(
+        rival: &'static str,
+        connections: usize,
+        load: &Load,
+        before: Usage,
+        after: Usage,
+        foreign: f64,
+    ) -> Self {
         let requests = load.requests as f64;
         let switches = (after.voluntary_switches + after.involuntary_switches)
             .saturating_sub(before.voluntary_switches + before.involuntary_switches);

@@ -1,10 +1,6 @@
 //! The load: connections in a closed loop, or arrivals at a rate with latencies from when they were due.
 
-use std::{
-    net::SocketAddr,
-    rc::Rc,
-    time::Duration,
-};
+use std::{net::SocketAddr, rc::Rc, time::Duration};
 
 use anyhow::Context;
 use hdrhistogram::Histogram;

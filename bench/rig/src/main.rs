@@ -4,8 +4,12 @@ use std::net::SocketAddr;
 
 use clap::{Parser, Subcommand};
 
+mod apply;
 mod backend;
+mod cluster;
+mod cold;
 mod compare;
+mod idle;
 mod load;
 mod process;
 mod report;
@@ -28,6 +32,9 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Benchmark {
     Proxy(compare::Compare),
+    ColdStart(cold::Cold),
+    Apply(apply::Apply),
+    Idle(idle::Idle),
     /// The backend of `proxy`, as a process of its own.
     #[command(hide = true)]
     Backend {
@@ -49,7 +56,14 @@ enum Benchmark {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().benchmark {
         Benchmark::Proxy(compare) => compare.run(),
+        Benchmark::ColdStart(cold) => wait(cold.run()),
+        Benchmark::Apply(apply) => wait(apply.run()),
+        Benchmark::Idle(idle) => idle.run(),
         Benchmark::Backend { listen } => backend::run(listen),
         Benchmark::Engine { listen, upstream, workers } => reverse::run(listen, upstream, workers),
     }
+}
+
+fn wait(benchmark: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(benchmark)
 }

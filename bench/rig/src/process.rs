@@ -118,7 +118,8 @@ pub(crate) fn machine_busy() -> f64 {
         .map(|line| line.split_whitespace().skip(1).filter_map(|field| field.parse().ok()).collect())
         .unwrap_or_default();
     // All but idle and iowait; guest time is within user time.
-    let busy: f64 = fields.iter().take(8).enumerate().filter(|(at, _)| *at != 3 && *at != 4).map(|(_, v)| v).sum();
+    let busy: f64 =
+        fields.iter().take(8).enumerate().filter(|(at, _)| *at != 3 && *at != 4).map(|(_, v)| v).sum();
     busy / ticks_per_second()
 }
 
@@ -131,7 +132,9 @@ fn own(process: u32) -> Option<Usage> {
     for task in fs::read_dir(format!("/proc/{process}/task")).ok()?.flatten() {
         let status = fs::read_to_string(task.path().join("status")).unwrap_or_default();
         for line in status.lines() {
-            let value = || line.rsplit_once('\t').and_then(|(_, value)| value.trim().parse::<u64>().ok()).unwrap_or(0);
+            let value = || {
+                line.rsplit_once('\t').and_then(|(_, value)| value.trim().parse::<u64>().ok()).unwrap_or(0)
+            };
             if line.starts_with("voluntary_ctxt_switches") {
                 usage.voluntary_switches += value();
             } else if line.starts_with("nonvoluntary_ctxt_switches") {

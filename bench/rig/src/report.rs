@@ -111,7 +111,14 @@ impl Times {
             let rank = (quantile * sorted.len() as f64).ceil().max(1.0) as usize - 1;
             sorted.get(rank.min(sorted.len().saturating_sub(1))).copied().unwrap_or(f64::NAN)
         };
-        Self { n: sorted.len() as u64, min: at(0.0), p50: at(0.5), p95: at(0.95), p99: at(0.99), max: at(1.0) }
+        Self {
+            n: sorted.len() as u64,
+            min: at(0.0),
+            p50: at(0.5),
+            p95: at(0.95),
+            p99: at(0.99),
+            max: at(1.0),
+        }
     }
 }
 

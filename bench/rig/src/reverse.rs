@@ -2,7 +2,9 @@
 
 use std::{future::pending, net::SocketAddr, rc::Rc};
 
-use flint_proxy::{Body, Connection, Endpoint, Handler, Pool, PoolConfig, Worker, Workers, WorkersConfig, forward};
+use flint_proxy::{
+    Body, Connection, Endpoint, Handler, Pool, PoolConfig, Worker, Workers, WorkersConfig, forward,
+};
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 
@@ -25,8 +27,14 @@ pub(crate) fn run(listen: SocketAddr, upstream: SocketAddr, workers: usize) -> a
 impl Handler for Reverse {
     type Body = Body;
 
-    async fn handle(self: Rc<Self>, mut request: Request<Incoming>, connection: Rc<Connection>) -> Response<Body> {
-        let Ok(passage) = forward::request(&mut request, &connection) else { return status(StatusCode::BAD_REQUEST) };
+    async fn handle(
+        self: Rc<Self>,
+        mut request: Request<Incoming>,
+        connection: Rc<Connection>,
+    ) -> Response<Body> {
+        let Ok(passage) = forward::request(&mut request, &connection) else {
+            return status(StatusCode::BAD_REQUEST);
+        };
         match self.endpoint.send(request.map(Body::incoming)).await {
             Ok(mut response) => {
                 forward::answer(&mut response, passage);

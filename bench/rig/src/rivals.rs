@@ -77,7 +77,13 @@ impl Rival {
             }
             Self::Engine => {
                 let mut command = Command::new(std::env::current_exe()?);
-                command.args(["engine", "--listen", &address.to_string(), "--upstream", &setting.backend.to_string()]);
+                command.args([
+                    "engine",
+                    "--listen",
+                    &address.to_string(),
+                    "--upstream",
+                    &setting.backend.to_string(),
+                ]);
                 command.args(["--workers", &setting.workers.to_string()]);
                 command
             }
@@ -139,7 +145,8 @@ http {{
 }
 
 fn gateway_command(setting: &Setting<'_>, listen: SocketAddr, log: bool) -> anyhow::Result<Command> {
-    let gateway = setting.gateway.context("the gateway is not among what is measured without --gateway FILE")?;
+    let gateway =
+        setting.gateway.context("the gateway is not among what is measured without --gateway FILE")?;
     let table = setting.directory.join("functions.json");
     let functions = serde_json::json!({"functions": [{"name": "bench", "instances": [setting.backend]}]});
     fs::write(&table, functions.to_string()).with_context(|| format!("cannot write {}", table.display()))?;

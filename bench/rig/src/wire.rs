@@ -50,14 +50,16 @@ impl Wire {
 
 /// A request without a body, as `curl` would send it.
 pub(crate) fn get(host: &str, path: &str) -> Vec<u8> {
-    format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: flint-bench\r\nAccept: */*\r\n\r\n").into_bytes()
+    format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: flint-bench\r\nAccept: */*\r\n\r\n")
+        .into_bytes()
 }
 
 fn parse(buffer: &[u8]) -> io::Result<Option<Answer>> {
     let Some(end) = memmem::find(buffer, b"\r\n\r\n") else { return Ok(None) };
     let head = str::from_utf8(&buffer[..end]).map_err(|_| io::ErrorKind::InvalidData)?;
     let mut lines = head.split("\r\n");
-    let status = lines.next().and_then(|line| line.get(9..12)?.parse().ok()).ok_or(io::ErrorKind::InvalidData)?;
+    let status =
+        lines.next().and_then(|line| line.get(9..12)?.parse().ok()).ok_or(io::ErrorKind::InvalidData)?;
     let mut body = None;
     for (name, value) in lines.filter_map(|line| line.split_once(':')) {
         if name.eq_ignore_ascii_case("content-length") {
