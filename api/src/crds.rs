@@ -3,7 +3,10 @@
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
 
-use crate::{Function, Runtime, schema};
+use crate::{Function, Runtime, reference, schema};
+
+const HEAD: &str =
+    "# Generated from the types in api/src by `cargo run -p flint-api --bin crdgen`. Do not edit.\n";
 
 /// One definition per kind, in the order of their names.
 #[must_use]
@@ -11,16 +14,23 @@ pub fn all_crds() -> Vec<CustomResourceDefinition> {
     vec![tidied(Function::crd()), tidied(Runtime::crd())]
 }
 
-/// The file of `crds/` that holds a definition, and its text.
+/// Every file that is generated from the types, by its path in the repository: the definitions, the chart's copy of
+/// them, and the reference.
 ///
 /// # Errors
 /// Never in practice: a definition is plain data.
-pub fn file(crd: &CustomResourceDefinition) -> Result<(String, String), Box<dyn std::error::Error>> {
-    let name = format!("{}.yaml", crd.metadata.name.as_deref().unwrap_or_default());
-    let mut value = serde_json::to_value(crd)?;
-    schema::tidy(&mut value);
-    let text = serde_saphyr::to_string(&value)?;
-    Ok((name, format!("# Generated from the types in api/src by `make crds`. Do not edit.\n{text}")))
+pub fn generated() -> Result<Vec<(String, String)>, Box<dyn std::error::Error>> {
+    let crds = all_crds();
+    let mut files = vec![("docs/kinds.md".to_owned(), reference::markdown(&crds)?)];
+    for crd in &crds {
+        let name = crd.metadata.name.as_deref().unwrap_or_default();
+        let mut value = serde_json::to_value(crd)?;
+        schema::tidy(&mut value);
+        let text = format!("{HEAD}{}", serde_saphyr::to_string(&value)?);
+        files.push((format!("crds/{name}.yaml"), text.clone()));
+        files.push((format!("charts/flint/crds/{name}.yaml"), text));
+    }
+    Ok(files)
 }
 
 fn tidied(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {

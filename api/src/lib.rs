@@ -5,6 +5,7 @@ pub mod duration;
 pub mod effective;
 pub mod function;
 pub mod labels;
+pub mod reference;
 mod rules;
 pub mod runtime;
 mod schema;

@@ -1,12 +1,11 @@
-//! Writes the generated files: `crdgen crds` one definition per kind, `crdgen docs` the reference of the kinds.
+//! Writes what is generated from the types: the definitions in `crds/` and in the chart, and `docs/kinds.md`.
 
 use std::{error::Error, fs, path::Path};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    for crd in flint_api::all_crds() {
-        let (name, text) = flint_api::crds::file(&crd)?;
-        fs::write(root.join("crds").join(name), text)?;
+    for (path, text) in flint_api::crds::generated()? {
+        fs::write(root.join(path), text)?;
     }
     Ok(())
 }

@@ -46,7 +46,7 @@ pub struct Scaling {
     pub scale_to_zero_after: Option<Duration>,
 }
 
-/// What the autoscaler measures.
+/// What the autoscaler measures: requests at the same time, which is the default, or requests per second.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ScalingMetric {

@@ -12,10 +12,10 @@ pub(crate) fn refusals(object: &Value) -> Vec<String> {
     let schema = schema_of(object["kind"].as_str().expect("kind"));
     let mut refusals = Vec::new();
     check(&schema, object, String::new(), &mut refusals);
-    if refusals.is_empty() {
-        if let Err(errors) = Validator::new().validate(&schema, object, None) {
-            refusals.extend(errors.into_vec().iter().map(ToString::to_string));
-        }
+    if refusals.is_empty()
+        && let Err(errors) = Validator::new().validate(&schema, object, None)
+    {
+        refusals.extend(errors.into_vec().iter().map(ToString::to_string));
     }
     refusals
 }
@@ -51,14 +51,14 @@ fn check(schema: &Value, value: &Value, path: String, refusals: &mut Vec<String>
     if schema["enum"].as_array().is_some_and(|values| !values.contains(value)) {
         refuse(format!("Unsupported value: {value}: supported values: {}", schema["enum"]));
     }
-    if let Some(number) = value.as_f64() {
-        if bound("minimum").is_some_and(|least| number < least)
+    let beyond = |number: f64| {
+        bound("minimum").is_some_and(|least| number < least)
             || bound("maximum").is_some_and(|most| number > most)
-        {
-            let [least, most] =
-                ["minimum", "maximum"].map(|key| bound(key).map_or("any".into(), |bound| bound.to_string()));
-            refuse(format!("should be from {least} to {most}"));
-        }
+    };
+    if value.as_f64().is_some_and(beyond) {
+        let [least, most] =
+            ["minimum", "maximum"].map(|key| bound(key).map_or("any".into(), |bound| bound.to_string()));
+        refuse(format!("should be from {least} to {most}"));
     }
     let length = match value {
         Value::String(text) => Some(("maxLength", text.chars().count())),
