@@ -11,7 +11,7 @@ fmt:
 lint: tools
 	$(call say,lints)
 	@$(cargo) clippy --locked --workspace --all-targets --quiet -- -D warnings
-	@! command -v cargo-deny >/dev/null || cargo deny --log-level error check
+	@! command -v cargo-deny >/dev/null || cargo deny --log-level error check bans licenses sources
 
 unit: tools
 	$(call say,tests that need no cluster)
