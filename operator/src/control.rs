@@ -10,16 +10,17 @@ use anyhow::Context;
 use flint_control::v1::{Firing, OperatorMessage, control_server::ControlServer, operator_message::Message};
 use flint_core::wire::Announcement;
 use futures::future::BoxFuture;
-use tokio::{net::TcpListener, sync::watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::{Server, server::TcpIncoming};
+use tonic::transport::Server;
 
-use crate::{changes::Changes, key::Key, stores::Stores};
+use crate::{changes::Changes, key::Key, listen::Listener, stores::Stores};
 
 mod demand;
 mod failures;
 mod gateways;
 mod instances;
+mod invocations;
 mod metrics;
 mod service;
 mod starts;
@@ -28,6 +29,7 @@ pub(crate) use demand::{Demand, Reading};
 pub(crate) use failures::Failures;
 pub(crate) use gateways::{Connection, Gateways};
 pub(crate) use instances::Instances;
+pub(crate) use invocations::write_invocations;
 pub(crate) use metrics::Metrics;
 pub(crate) use service::Service;
 pub(crate) use starts::watch_starts;
@@ -63,6 +65,8 @@ pub(crate) trait Firings: Send + Sync + 'static {
 
 /// The most gateways at a time, where nobody asks for another number: each of them may report every function.
 pub(crate) const MOST_GATEWAYS: usize = 256;
+/// Connections of one address at a time: a gateway has one, and an old one whose end was not noticed.
+const CONNECTIONS_PER_SOURCE: usize = 8;
 /// A report of ten thousand functions has about 1 MiB.
 const MESSAGE_LIMIT: usize = 4 << 20;
 /// A gateway that died without a word is noticed within ten seconds; until then its silence stops scale-downs.
@@ -111,12 +115,12 @@ impl Control {
     }
 }
 
-/// Binds the port, so that a wrong address ends the program before anything else starts.
+/// Binds the port.
 ///
 /// # Errors
 /// When the address cannot be bound.
-pub(crate) async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+pub(crate) async fn bind(address: SocketAddr) -> anyhow::Result<Listener> {
+    Listener::bind(address, 2 * MOST_GATEWAYS, CONNECTIONS_PER_SOURCE).await
 }
 
 /// Serves gateways until `shutdown`; refuses them while `leader` is false.
@@ -124,7 +128,7 @@ pub(crate) async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 /// # Errors
 /// When the server fails as a whole.
 pub(crate) async fn serve(
-    listener: TcpListener,
+    listener: Listener,
     config: ControlConfig,
     control: Arc<Control>,
     firings: Arc<dyn Firings>,
@@ -139,10 +143,7 @@ pub(crate) async fn serve(
         // A gateway opens one stream; a second one is a reconnection that overlaps.
         .max_concurrent_streams(4)
         .add_service(service)
-        .serve_with_incoming_shutdown(
-            TcpIncoming::from(listener).with_nodelay(Some(true)),
-            shutdown.clone().cancelled_owned(),
-        );
+        .serve_with_incoming_shutdown(listener.into_stream(), shutdown.clone().cancelled_owned());
     tokio::select! {
         served = serve => served.context("the control server ended"),
         () = async { shutdown.cancelled().await; tokio::time::sleep(GOODBYE).await } => Ok(()),

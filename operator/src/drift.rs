@@ -8,11 +8,12 @@ use crate::quantity;
 /// scale, what other managers added). Where the API server writes a value in another form, both forms are the same.
 pub(crate) fn contains(live: &Value, desired: &Value) -> bool {
     match (live, desired) {
-        (Value::Object(live), Value::Object(desired)) => desired
-            .iter()
-            .all(|(name, value)| live.get(name).map_or_else(|| is_empty(value), |live| contains(live, value))),
+        (Value::Object(live), Value::Object(desired)) => desired.iter().all(|(name, value)| {
+            live.get(name).map_or_else(|| is_empty(value), |live| contains(live, value))
+        }),
         (Value::Array(live), Value::Array(desired)) => {
-            live.len() == desired.len() && live.iter().zip(desired).all(|(live, desired)| contains(live, desired))
+            live.len() == desired.len()
+                && live.iter().zip(desired).all(|(live, desired)| contains(live, desired))
         }
         (Value::String(live), Value::String(desired)) => live == desired || quantity::same(live, desired),
         (Value::Number(live), Value::String(desired)) => live.to_string() == *desired,

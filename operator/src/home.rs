@@ -5,26 +5,19 @@
 //! operator's own watch of pods agree; and a package is given to whoever knows its digest, which says what is in it.
 
 use std::{
-    collections::HashMap,
     convert::Infallible,
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
 
-use anyhow::Context;
 use bytes::Bytes;
 use flint_core::wire;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use parking_lot::Mutex;
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::{Semaphore, watch},
-    task::JoinSet,
-};
+use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 mod announce;
@@ -32,7 +25,11 @@ mod packages;
 
 pub(crate) use packages::{PackageSource, Packages};
 
-use crate::{control::Control, stores::Stores};
+use crate::{
+    control::Control,
+    listen::{Connection, Listener},
+    stores::Stores,
+};
 
 /// What home needs to answer.
 pub(crate) struct Home {
@@ -42,7 +39,6 @@ pub(crate) struct Home {
     control: Arc<Control>,
     packages: Packages,
     leader: watch::Receiver<bool>,
-    sources: Mutex<HashMap<IpAddr, usize>>,
 }
 
 type Answer = Response<Full<Bytes>>;
@@ -69,7 +65,7 @@ impl Home {
         packages: Packages,
         leader: watch::Receiver<bool>,
     ) -> Self {
-        Self { master, stores, control, packages, leader, sources: Mutex::default() }
+        Self { master, stores, control, packages, leader }
     }
 
     async fn answer(&self, source: SocketAddr, request: Request<Incoming>) -> Answer {
@@ -126,81 +122,40 @@ impl Home {
             }
         }
     }
-
-    /// Counts a connection of an address; false when it has too many.
-    fn enter(&self, source: IpAddr) -> bool {
-        let mut sources = self.sources.lock();
-        let connections = sources.entry(source).or_default();
-        *connections += 1;
-        if *connections > CONNECTIONS_PER_SOURCE {
-            *connections -= 1;
-            return false;
-        }
-        true
-    }
-
-    fn leave(&self, source: IpAddr) {
-        let mut sources = self.sources.lock();
-        if let Some(connections) = sources.get_mut(&source) {
-            *connections -= 1;
-            if *connections == 0 {
-                sources.remove(&source);
-            }
-        }
-    }
 }
 
-/// Binds the port, so that a wrong address ends the program before anything else starts.
+/// Binds the port.
 ///
 /// # Errors
 /// When the address cannot be bound.
-pub(crate) async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+pub(crate) async fn bind(address: SocketAddr) -> anyhow::Result<Listener> {
+    Listener::bind(address, CONNECTIONS, CONNECTIONS_PER_SOURCE).await
 }
 
 /// Serves instances until `shutdown`.
-pub(crate) async fn serve(listener: TcpListener, home: Arc<Home>, shutdown: CancellationToken) {
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
+pub(crate) async fn serve(listener: Listener, home: Arc<Home>, shutdown: CancellationToken) {
     let mut connections = JoinSet::new();
     loop {
-        // Waits for room first: what cannot be served yet stays in the kernel's queue. Closed by nobody.
-        let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
         let accepted = tokio::select! {
             () = shutdown.cancelled() => return,
+            Some(_) = connections.join_next() => continue,
             accepted = listener.accept() => accepted,
         };
-        while connections.try_join_next().is_some() {}
-        match accepted {
-            Ok((stream, source)) => {
-                let home = Arc::clone(&home);
-                connections.spawn(async move {
-                    let source = SocketAddr::new(source.ip().to_canonical(), source.port());
-                    if home.enter(source.ip()) {
-                        connection(&home, stream, source).await;
-                        home.leave(source.ip());
-                    }
-                    drop(permit);
-                });
-            }
-            Err(error) => {
-                // Out of descriptors, most likely: some come back.
-                tracing::warn!(%error, "a connection could not be accepted");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        }
+        let Some(accepted) = accepted else { return };
+        connections.spawn(serve_connection(Arc::clone(&home), accepted));
     }
 }
 
-async fn connection(home: &Home, stream: TcpStream, source: SocketAddr) {
+async fn serve_connection(home: Arc<Home>, connection: Connection) {
+    let source = connection.source();
     let service = service_fn(async |request| Ok::<_, Infallible>(home.answer(source, request).await));
     let serve = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(READ_LIMIT)
         .max_buf_size(16 << 10)
-        .serve_connection(TokioIo::new(stream), service);
-    match tokio::time::timeout(CONNECTION_LIMIT, serve).await {
-        Ok(Err(error)) => tracing::debug!(%source, %error, "a connection ended badly"),
-        Ok(Ok(())) | Err(_) => {}
+        .serve_connection(TokioIo::new(connection), service);
+    if let Ok(Err(error)) = tokio::time::timeout(CONNECTION_LIMIT, serve).await {
+        tracing::debug!(%source, %error, "a connection ended badly");
     }
 }
 

@@ -1,15 +1,36 @@
 //! The operator: the only writer of Kubernetes objects.
 
+mod args;
 mod changes;
-mod drift;
 mod control;
+mod drift;
+mod function;
 mod home;
 mod key;
+mod leader;
+mod listen;
+mod metrics;
 mod overlay;
 mod package;
+mod process;
 mod quantity;
-mod startability;
+mod rollout;
 mod scaler;
+mod schedules;
+mod settings;
+mod startability;
+mod starts;
 mod stores;
 
-fn main() {}
+use std::process::ExitCode;
+
+/// Gives memory back when a burst is over, which glibc's allocator hardly does.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+fn main() -> ExitCode {
+    match args::Args::read() {
+        Ok(args) => process::run(args),
+        Err(code) => ExitCode::from(code),
+    }
+}

@@ -23,7 +23,10 @@ const OUR_LABELS: [&str; 5] =
 
 /// Fields of the pod that the contract decides.
 const POD_FIELDS: [(&str, &str); 7] = [
-    ("hostNetwork", "instances of a function share the watchdog's port, so each needs an address of its own: leave it out"),
+    (
+        "hostNetwork",
+        "instances of a function share the watchdog's port, so each needs an address of its own: leave it out",
+    ),
     ("restartPolicy", "instances always restart: leave it out"),
     ("terminationGracePeriodSeconds", "it follows from spec.timeout: set that"),
     ("activeDeadlineSeconds", "an instance lives as long as it is needed: set spec.timeout"),
@@ -89,7 +92,8 @@ fn merge_list(target: &mut Value, items: &[Value], key: &str) {
     }
     let Some(list) = target.as_array_mut() else { return };
     for item in items {
-        let same = item.get(key).and_then(|wanted| list.iter().position(|known| known.get(key) == Some(wanted)));
+        let same =
+            item.get(key).and_then(|wanted| list.iter().position(|known| known.get(key) == Some(wanted)));
         match same.and_then(|index| list.get_mut(index)) {
             Some(known) => merge(known, item),
             None => list.push(item.clone()),
@@ -104,11 +108,17 @@ pub(crate) fn refuse(template: &Template, watchdog_beside: bool) -> Option<Refus
     if let Some(metadata) = &template.metadata {
         for label in metadata.labels.keys() {
             if label.starts_with("flint.dev/") || OUR_LABELS.contains(&label.as_str()) {
-                return at(&format!("metadata.labels[{label}]"), "gateways find instances by it: choose another label");
+                return at(
+                    &format!("metadata.labels[{label}]"),
+                    "gateways find instances by it: choose another label",
+                );
             }
         }
         if let Some(name) = metadata.annotations.keys().find(|name| name.starts_with("flint.dev/")) {
-            return at(&format!("metadata.annotations[{name}]"), "annotations of flint.dev/ are Flint's: choose another");
+            return at(
+                &format!("metadata.annotations[{name}]"),
+                "annotations of flint.dev/ are Flint's: choose another",
+            );
         }
     }
     let spec = template.spec.as_ref()?.as_object()?;
@@ -126,7 +136,8 @@ pub(crate) fn refuse(template: &Template, watchdog_beside: bool) -> Option<Refus
             return at(&format!("spec.{list}"), "write a list of containers");
         };
         for container in containers {
-            if let Some((field, advice)) = refuse_container(container, list == "containers", watchdog_beside) {
+            if let Some((field, advice)) = refuse_container(container, list == "containers", watchdog_beside)
+            {
                 return at(&format!("spec.{list}{field}"), advice);
             }
         }
@@ -134,7 +145,11 @@ pub(crate) fn refuse(template: &Template, watchdog_beside: bool) -> Option<Refus
     None
 }
 
-fn refuse_container(container: &Value, beside: bool, watchdog_beside: bool) -> Option<(String, &'static str)> {
+fn refuse_container(
+    container: &Value,
+    beside: bool,
+    watchdog_beside: bool,
+) -> Option<(String, &'static str)> {
     let Some(name) = container.get("name").and_then(Value::as_str) else {
         return Some(("[].name".into(), "give the container a name"));
     };
@@ -192,39 +207,69 @@ mod tests {
             "tolerations": [{"key": "old"}],
             "enableServiceLinks": false,
         });
-        merge(&mut pod, &json!({
-            "containers": [
-                {"name": "function", "env": [{"name": "A", "value": "2"}, {"name": "B", "value": "3"}], "volumeMounts": [{"name": "data", "mountPath": "/data"}]},
-                {"name": "sidecar", "image": "b"},
-            ],
-            "volumes": [{"name": "data", "emptyDir": {}}],
-            "tolerations": [{"key": "new"}],
-            "enableServiceLinks": null,
-        }));
-        assert_eq!(pod, json!({
-            "containers": [
-                {"name": "function", "image": "a", "env": [{"name": "A", "value": "2"}, {"name": "B", "value": "3"}], "volumeMounts": [{"name": "data", "mountPath": "/data"}]},
-                {"name": "sidecar", "image": "b"},
-            ],
-            "volumes": [{"name": "data", "emptyDir": {}}],
-            "tolerations": [{"key": "new"}],
-        }));
+        merge(
+            &mut pod,
+            &json!({
+                "containers": [
+                    {"name": "function", "env": [{"name": "A", "value": "2"}, {"name": "B", "value": "3"}], "volumeMounts": [{"name": "data", "mountPath": "/data"}]},
+                    {"name": "sidecar", "image": "b"},
+                ],
+                "volumes": [{"name": "data", "emptyDir": {}}],
+                "tolerations": [{"key": "new"}],
+                "enableServiceLinks": null,
+            }),
+        );
+        assert_eq!(
+            pod,
+            json!({
+                "containers": [
+                    {"name": "function", "image": "a", "env": [{"name": "A", "value": "2"}, {"name": "B", "value": "3"}], "volumeMounts": [{"name": "data", "mountPath": "/data"}]},
+                    {"name": "sidecar", "image": "b"},
+                ],
+                "volumes": [{"name": "data", "emptyDir": {}}],
+                "tolerations": [{"key": "new"}],
+            })
+        );
     }
 
     #[test]
     fn what_would_break_the_contract_is_refused_by_its_name() {
         for (overlay, field) in [
             (json!({"spec": {"hostNetwork": true}}), "spec.template.spec.hostNetwork"),
-            (json!({"spec": {"containers": [{"name": "watchdog"}]}}), "spec.template.spec.containers[watchdog]"),
-            (json!({"spec": {"initContainers": [{"name": "function"}]}}), "spec.template.spec.initContainers[function]"),
-            (json!({"spec": {"containers": [{"name": "function", "image": "b"}]}}), "spec.template.spec.containers[function].image"),
-            (json!({"spec": {"containers": [{"name": "function", "env": [{"name": "FLINT_KEY"}]}]}}), "spec.template.spec.containers[function].env[FLINT_KEY]"),
-            (json!({"spec": {"containers": [{"name": "function", "livenessProbe": {}}]}}), "spec.template.spec.containers[function].livenessProbe"),
+            (
+                json!({"spec": {"containers": [{"name": "watchdog"}]}}),
+                "spec.template.spec.containers[watchdog]",
+            ),
+            (
+                json!({"spec": {"initContainers": [{"name": "function"}]}}),
+                "spec.template.spec.initContainers[function]",
+            ),
+            (
+                json!({"spec": {"containers": [{"name": "function", "image": "b"}]}}),
+                "spec.template.spec.containers[function].image",
+            ),
+            (
+                json!({"spec": {"containers": [{"name": "function", "env": [{"name": "FLINT_KEY"}]}]}}),
+                "spec.template.spec.containers[function].env[FLINT_KEY]",
+            ),
+            (
+                json!({"spec": {"containers": [{"name": "function", "livenessProbe": {}}]}}),
+                "spec.template.spec.containers[function].livenessProbe",
+            ),
             (json!({"spec": {"containers": {}}}), "spec.template.spec.containers"),
-            (json!({"metadata": {"labels": {"flint.dev/function": "x"}}}), "spec.template.metadata.labels[flint.dev/function]"),
-            (json!({"metadata": {"labels": {"app.kubernetes.io/name": "x"}}}), "spec.template.metadata.labels[app.kubernetes.io/name]"),
+            (
+                json!({"metadata": {"labels": {"flint.dev/function": "x"}}}),
+                "spec.template.metadata.labels[flint.dev/function]",
+            ),
+            (
+                json!({"metadata": {"labels": {"app.kubernetes.io/name": "x"}}}),
+                "spec.template.metadata.labels[app.kubernetes.io/name]",
+            ),
         ] {
-            assert_eq!(refuse(&template(overlay), false).map(|refusal| refusal.field).as_deref(), Some(field));
+            assert_eq!(
+                refuse(&template(overlay), false).map(|refusal| refusal.field).as_deref(),
+                Some(field)
+            );
         }
     }
 

@@ -41,10 +41,14 @@ pub(crate) enum Unpackable {
     #[error("the source has no files: write at least one")]
     Empty,
     /// Too large for where packages are kept.
-    #[error("the code has {0} bytes when packed, and {PACKAGE_LIMIT} is the most: take files out, or serve it as spec.image")]
+    #[error(
+        "the code has {0} bytes when packed, and {PACKAGE_LIMIT} is the most: take files out, or serve it as spec.image"
+    )]
     Large(usize),
     /// It needs a build.
-    #[error("{0} names dependencies, and building them is not supported yet: put the packed modules into the source, or serve the function as spec.image")]
+    #[error(
+        "{0} names dependencies, and building them is not supported yet: put the packed modules into the source, or serve the function as spec.image"
+    )]
     Dependencies(String),
 }
 
@@ -65,7 +69,9 @@ impl Package {
         if files.is_empty() {
             return Err(Unpackable::Empty);
         }
-        if let Some(name) = files.iter().find_map(|(name, data)| names_dependencies(name, data).then_some(name)) {
+        if let Some(name) =
+            files.iter().find_map(|(name, data)| names_dependencies(name, data).then_some(name))
+        {
             return Err(Unpackable::Dependencies(name.clone()));
         }
         let archive = pack(files)?;
@@ -93,13 +99,22 @@ impl Package {
 ///
 /// # Errors
 /// When the API server cannot be asked.
-pub(crate) async fn fetch(client: &Client, stores: &Stores, digest: &str) -> Result<Option<Bytes>, kube::Error> {
-    let Some(label) = digest.strip_prefix("sha256:").filter(|hex| hex.len() == 64).map(|_| label(digest)) else {
+pub(crate) async fn fetch(
+    client: &Client,
+    stores: &Stores,
+    digest: &str,
+) -> Result<Option<Bytes>, kube::Error> {
+    let Some(label) = digest.strip_prefix("sha256:").filter(|hex| hex.len() == 64).map(|_| label(digest))
+    else {
         return Ok(None);
     };
-    let known = stores.config_maps.find_by(|map| map.annotations().get(DIGEST_ANNOTATION).is_some_and(|has| has == digest));
+    let known = stores
+        .config_maps
+        .find_by(|map| map.annotations().get(DIGEST_ANNOTATION).is_some_and(|has| has == digest));
     let map = match known.and_then(|map| Some((map.namespace()?, map.name_any()))) {
-        Some((namespace, name)) => Api::<ConfigMap>::namespaced(client.clone(), &namespace).get_opt(&name).await?,
+        Some((namespace, name)) => {
+            Api::<ConfigMap>::namespaced(client.clone(), &namespace).get_opt(&name).await?
+        }
         // Stored a moment ago: the watch has not told yet.
         None => {
             let selector = ListParams::default().labels(&format!("{}={label}", labels::PACKAGE)).limit(1);
@@ -169,10 +184,14 @@ fn header(kind: tar::EntryType, mode: u32, size: usize) -> tar::Header {
 fn names_dependencies(name: &str, data: &[u8]) -> bool {
     let text = || String::from_utf8_lossy(data);
     match name {
-        "requirements.txt" => text().lines().map(str::trim).any(|line| !line.is_empty() && !line.starts_with('#')),
+        "requirements.txt" => {
+            text().lines().map(str::trim).any(|line| !line.is_empty() && !line.starts_with('#'))
+        }
         "package.json" => serde_json::from_slice::<Value>(data)
             .is_ok_and(|json| json["dependencies"].as_object().is_some_and(|wanted| !wanted.is_empty())),
-        "go.mod" | "Cargo.toml" | "pom.xml" | "build.gradle" | "build.gradle.kts" | "Pipfile" => !data.is_empty(),
+        "go.mod" | "Cargo.toml" | "pom.xml" | "build.gradle" | "build.gradle.kts" | "Pipfile" => {
+            !data.is_empty()
+        }
         _ => false,
     }
 }
@@ -197,7 +216,9 @@ mod tests {
 
     #[test]
     fn an_archive_has_folders_and_programs_that_run() {
-        let package = Package::build(&files(&[("bootstrap", "x"), ("run.sh", "#!/bin/sh"), ("lib/a.py", "y")])).unwrap();
+        let package =
+            Package::build(&files(&[("bootstrap", "x"), ("run.sh", "#!/bin/sh"), ("lib/a.py", "y")]))
+                .unwrap();
         let data = package.data.unwrap();
         let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(data.as_ref()));
         let mut entries = Vec::new();
@@ -205,7 +226,11 @@ mod tests {
             let mut entry = entry.unwrap();
             let mut text = String::new();
             entry.read_to_string(&mut text).unwrap();
-            entries.push(format!("{} {:o} {text}", entry.path().unwrap().display(), entry.header().mode().unwrap()));
+            entries.push(format!(
+                "{} {:o} {text}",
+                entry.path().unwrap().display(),
+                entry.header().mode().unwrap()
+            ));
         }
         assert_eq!(entries, ["lib/ 755 ", "bootstrap 755 x", "lib/a.py 644 y", "run.sh 755 #!/bin/sh"]);
     }
@@ -221,7 +246,11 @@ mod tests {
 
     #[test]
     fn dependencies_are_refused_and_empty_manifests_are_not() {
-        for (name, text) in [("requirements.txt", "pillow"), ("package.json", r#"{"dependencies": {"x": "1"}}"#), ("go.mod", "module x")] {
+        for (name, text) in [
+            ("requirements.txt", "pillow"),
+            ("package.json", r#"{"dependencies": {"x": "1"}}"#),
+            ("go.mod", "module x"),
+        ] {
             let built = Package::build(&files(&[("app.py", "x"), (name, text)]));
             assert_eq!(built, Err(Unpackable::Dependencies(name.into())));
         }
@@ -232,7 +261,9 @@ mod tests {
 
     #[test]
     fn a_package_that_no_config_map_holds_is_refused() {
-        let noise: String = (0_u32..1_500_000).map(|n| char::from(b'!' + (n.wrapping_mul(2_654_435_761) >> 25) as u8 % 90)).collect();
-        assert!(matches!(Package::build(&files(&[("app.py", &noise)])), Err(Unpackable::Large(_))));
+        let noise = |block: u32| Sha256::digest(block.to_le_bytes()).to_vec();
+        let noise: Vec<u8> = (0..40_000).flat_map(noise).collect();
+        let files = BTreeMap::from([("app.py".to_owned(), Bytes::from(noise))]);
+        assert!(matches!(Package::build(&files), Err(Unpackable::Large(_))));
     }
 }

@@ -7,7 +7,8 @@ const LEAST_MILLICORES: f64 = 50.0;
 
 /// The quantity in its base unit (cores, bytes); none when the text is no quantity.
 pub(crate) fn parse(text: &str) -> Option<f64> {
-    let digits = text.find(|c: char| !(c.is_ascii_digit() || c == '.' || c == '-' || c == '+')).unwrap_or(text.len());
+    let digits =
+        text.find(|c: char| !(c.is_ascii_digit() || c == '.' || c == '-' || c == '+')).unwrap_or(text.len());
     let (number, suffix) = text.split_at(digits);
     let number: f64 = number.parse().ok()?;
     let factor = match suffix {
@@ -63,7 +64,9 @@ mod tests {
 
     #[test]
     fn quantities_are_read_as_kubernetes_reads_them() {
-        for (text, value) in [("0", 0.0), ("500m", 0.5), ("1.5", 1.5), ("1Ki", 1024.0), ("1e3", 1000.0), ("2E", 2e18)] {
+        for (text, value) in
+            [("0", 0.0), ("500m", 0.5), ("1.5", 1.5), ("1Ki", 1024.0), ("1e3", 1000.0), ("2E", 2e18)]
+        {
             assert_eq!(parse(text), Some(value), "{text}");
         }
         for text in ["", "m", "1 Gi", "one", "1KiB", "1e"] {

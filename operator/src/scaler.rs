@@ -225,18 +225,11 @@ impl Scaler {
         let decision = active.memory.decide(time, &seen, &target.spec);
         active.decided = Some(now);
         active.gauges.decided(&decision);
-        let to = if target.first || why != Why::Tick {
-            decision.desired.max(seen.present)
-        } else {
-            decision.desired
-        };
+        let kept = if why == Why::Tick { target.floor.min(seen.present) } else { seen.present };
+        let to = decision.desired.max(kept);
         if to != seen.present {
             self.write(key, target.revision, seen.present, to, &reading);
-        } else if to == 0
-            && target.spec.min == 0
-            && !active.writing
-            && active.memory.is_idle(time, &seen, &target.spec)
-        {
+        } else if !active.writing && active.memory.is_idle(time, &seen, &target.spec) {
             self.active.remove(key);
         }
     }

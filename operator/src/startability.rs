@@ -102,8 +102,12 @@ fn judge_pod(pod: &Pod, now: Timestamp) -> Option<Failure> {
         let why = status.message.as_deref().unwrap_or("the node ran short of a resource");
         return Some(Failure::new(PODS_REFUSED, format!("An instance was evicted: {}.", sentence(why))));
     }
-    let containers = status.init_container_statuses.iter().flatten().chain(status.container_statuses.iter().flatten());
-    containers.filter(|container| !container.ready).find_map(judge_container).or_else(|| unschedulable(pod, now))
+    let containers =
+        status.init_container_statuses.iter().flatten().chain(status.container_statuses.iter().flatten());
+    containers
+        .filter(|container| !container.ready)
+        .find_map(judge_container)
+        .or_else(|| unschedulable(pod, now))
 }
 
 fn judge_container(container: &ContainerStatus) -> Option<Failure> {
@@ -115,7 +119,8 @@ fn judge_container(container: &ContainerStatus) -> Option<Failure> {
                 return Some(image_pull(&container.image, message));
             }
             "InvalidImageName" | "ImageInspectError" => {
-                let text = format!("The image name {:?} is not valid: write registry/name:tag.", container.image);
+                let text =
+                    format!("The image name {:?} is not valid: write registry/name:tag.", container.image);
                 return Some(Failure::new(IMAGE_PULL_FAILED, text));
             }
             "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
@@ -124,7 +129,8 @@ fn judge_container(container: &ContainerStatus) -> Option<Failure> {
             _ => {}
         }
     }
-    let looping = state.waiting.as_ref().is_some_and(|waiting| waiting.reason.as_deref() == Some("CrashLoopBackOff"));
+    let looping =
+        state.waiting.as_ref().is_some_and(|waiting| waiting.reason.as_deref() == Some("CrashLoopBackOff"));
     let last = container.last_state.as_ref().and_then(|last| last.terminated.as_ref());
     let ended = state.terminated.as_ref().or(last)?;
     judge_end(container, ended, looping || container.restart_count >= RESTARTS)
@@ -132,7 +138,11 @@ fn judge_container(container: &ContainerStatus) -> Option<Failure> {
 
 /// A container that ended: at once a failure when the watchdog says why or the memory was too small; otherwise only when it
 /// keeps ending, for a crash on a request is followed by a start that works.
-fn judge_end(container: &ContainerStatus, ended: &ContainerStateTerminated, looping: bool) -> Option<Failure> {
+fn judge_end(
+    container: &ContainerStatus,
+    ended: &ContainerStateTerminated,
+    looping: bool,
+) -> Option<Failure> {
     let said = ended.message.as_deref().unwrap_or_default().trim();
     if ended.reason.as_deref() == Some("OOMKilled") {
         let text = "An instance was ended because it used more memory than its limit: raise spec.resources.limits.memory.";
@@ -144,11 +154,16 @@ fn judge_end(container: &ContainerStatus, ended: &ContainerStateTerminated, loop
     if !looping {
         return None;
     }
-    let who = if container.name == labels::FUNCTION_CONTAINER { "The code" } else { "A container of the instance" };
+    let who =
+        if container.name == labels::FUNCTION_CONTAINER { "The code" } else { "A container of the instance" };
     let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
     let text = match (ended.exit_code, last) {
-        (code, "") => format!("{who} ends with exit code {code} at every start, without a word: see its logs."),
-        (code, line) => format!("{who} ends with exit code {code} at every start; its last line: {}.", sentence(line)),
+        (code, "") => {
+            format!("{who} ends with exit code {code} at every start, without a word: see its logs.")
+        }
+        (code, line) => {
+            format!("{who} ends with exit code {code} at every start; its last line: {}.", sentence(line))
+        }
     };
     Some(Failure::new(CRASH_LOOP, text))
 }
@@ -191,32 +206,42 @@ fn config_error(image: &str, message: &str) -> Failure {
         );
         return Failure::new(RUNS_AS_ROOT, text);
     }
-    let text = format!("An instance cannot be set up: {}. Check what spec.env, envFrom, secrets and configMaps name.", sentence(message));
+    let text = format!(
+        "An instance cannot be set up: {}. Check what spec.env, envFrom, secrets and configMaps name.",
+        sentence(message)
+    );
     Failure::new(CONFIG_ERROR, text)
 }
 
 fn unschedulable(pod: &Pod, now: Timestamp) -> Option<Failure> {
-    let condition = conditions(pod)
-        .iter()
-        .find(|condition| condition.type_ == "PodScheduled" && condition.reason.as_deref() == Some("Unschedulable"))?;
+    let condition = conditions(pod).iter().find(|condition| {
+        condition.type_ == "PodScheduled" && condition.reason.as_deref() == Some("Unschedulable")
+    })?;
     let since = condition.last_transition_time.as_ref()?.0;
     if now.duration_since(since) < UNSCHEDULABLE_AFTER {
         return None;
     }
     // "0/3 nodes are available: 3 Insufficient cpu. preemption: …": the second part explains the scheduler, not the cause.
-    let why = condition.message.as_deref().unwrap_or_default().split(" preemption:").next().unwrap_or_default();
-    let text = format!("No node has room for an instance: {}. Lower spec.resources, or add a node.", sentence(why));
+    let why =
+        condition.message.as_deref().unwrap_or_default().split(" preemption:").next().unwrap_or_default();
+    let text =
+        format!("No node has room for an instance: {}. Lower spec.resources, or add a node.", sentence(why));
     Some(Failure::new(UNSCHEDULABLE, text))
 }
 
 fn judge_deployment(deployment: &Deployment) -> Option<Failure> {
     let conditions = deployment.status.as_ref()?.conditions.as_deref()?;
-    let failed = conditions.iter().find(|condition| condition.type_ == "ReplicaFailure" && condition.status == "True")?;
+    let failed = conditions
+        .iter()
+        .find(|condition| condition.type_ == "ReplicaFailure" && condition.status == "True")?;
     let message = failed.message.as_deref().unwrap_or_default();
     // `pods "cart-3f9c2a71-6d4b-x2x4z" is forbidden: …`: the name changes with every attempt.
     let why = message.split_once("is forbidden: ").map_or(message, |(_, why)| why);
     if message.contains("exceeded quota") || message.contains("limits.") || message.contains("maximum ") {
-        let text = format!("The namespace's quota leaves no room for an instance: {}. Raise it, or lower spec.resources or scaling.maxReplicas.", sentence(why));
+        let text = format!(
+            "The namespace's quota leaves no room for an instance: {}. Raise it, or lower spec.resources or scaling.maxReplicas.",
+            sentence(why)
+        );
         return Some(Failure::new(QUOTA_EXCEEDED, text));
     }
     Some(Failure::new(PODS_REFUSED, format!("The cluster refuses the function's pods: {}.", sentence(why))))

@@ -154,9 +154,9 @@ impl Demand {
         reading
     }
 
-    /// The minute of the last request that this operator has heard of.
-    pub(crate) fn last_invocation(&self, function: &Key) -> Option<Timestamp> {
-        self.inner.lock().last_invocations.get(function).copied()
+    /// Every function that this operator has heard of requests for, with the minute of the last one.
+    pub(crate) fn last_invocations(&self) -> Vec<(Key, Timestamp)> {
+        self.inner.lock().last_invocations.iter().map(|(key, minute)| (key.clone(), *minute)).collect()
     }
 
     /// Forgets functions that no longer exist.

@@ -98,7 +98,7 @@ async fn running() -> Running {
     fill.put(&function("cart", json!({})));
     let control = control(&stores);
     let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
-    let address = listener.local_addr().unwrap();
+    let address = listener.address().unwrap();
     let (leader, leads) = watch::channel(true);
     let shutdown = CancellationToken::new();
     let firings = Arc::<Memory>::default();

@@ -1,7 +1,10 @@
 //! Home over real connections on loopback, whose addresses are the pods'.
 
+use std::collections::HashMap;
+
 use http_body_util::Empty;
 use hyper::client::conn::http1 as client;
+use parking_lot::Mutex;
 use serde_json::json;
 use tokio::net::TcpSocket;
 
@@ -74,7 +77,7 @@ async fn running() -> Running {
     let packages = Packages::new(Arc::clone(&shelf) as Arc<dyn PackageSource>);
     let home = Home::new(MASTER.to_vec(), stores, Arc::clone(&control), packages, leads);
     let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
-    let address = listener.local_addr().unwrap();
+    let address = listener.address().unwrap();
     let shutdown = CancellationToken::new();
     tokio::spawn(serve(listener, Arc::new(home), shutdown.clone()));
     Running { control, fill, address, leader, shelf, _shutdown: shutdown.drop_guard() }

@@ -3,15 +3,15 @@
 use flint_api::{Effective, Function, ScalingMetric};
 use flint_core::scale::{DEFAULT_BURST_CAPACITY, Metric, Spec};
 
-use crate::{control::Control, key::Key, stores::Stores};
+use crate::{control::Control, key::Key, rollout::floor, stores::Stores};
 
 /// A function's Deployment, and what the Function asks of the autoscaler.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Target {
     /// The revision that gets traffic, which is its Deployment's name.
     pub(super) revision: String,
-    /// Whether no revision of the function has got traffic yet, so that this one is still to prove itself.
-    pub(super) first: bool,
+    /// Instances that are not taken away: a revision that has not proved itself keeps the one that it does so with.
+    pub(super) floor: u32,
     /// What the Function asks for.
     pub(super) spec: Spec,
     /// Instances the Deployment asks for, as the watch has it.
@@ -45,7 +45,7 @@ pub(super) fn target(stores: &Stores, control: &Control, key: &Key) -> Result<Ta
     let ready = deployment.status.as_ref().and_then(|status| status.ready_replicas).unwrap_or(0);
     Ok(Target {
         revision: revision.clone(),
-        first: status.revision.is_none(),
+        floor: floor(&deployment),
         spec,
         present: u32::try_from(asked).unwrap_or(0),
         ready: u32::try_from(ready).unwrap_or(0).max(control.instances.count(key, revision)),

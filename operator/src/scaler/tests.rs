@@ -30,6 +30,7 @@ fn deployment(name: &str, replicas: u32, ready: u32) -> Value {
         "metadata": {
             "name": name, "namespace": "shop",
             "labels": {"flint.dev/function": "cart", "flint.dev/revision": name},
+            "annotations": {"flint.dev/verified": "true"},
         },
         "spec": {"replicas": replicas, "selector": {}, "template": {}},
         "status": {"readyReplicas": ready},
@@ -238,15 +239,29 @@ async fn the_reconciler_hears_of_a_deployment_that_is_missing_and_not_too_often(
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_first_revision_is_not_lowered_before_it_has_proved_itself() {
-    let mut unproved = function("cart", json!({"scaling": {"scaleToZeroAfter": "10s"}}));
-    unproved["status"] = json!({"latestRevision": "cart-1"});
-    let mut world = world_of(&unproved, Some(deployment("cart-1", 1, 0))).await;
+async fn a_revision_keeps_the_instance_that_it_proves_itself_with() {
+    let mut unproved = deployment("cart-1", 3, 0);
+    unproved["metadata"]["annotations"] = json!({});
+    let mut world =
+        world_of(&function("cart", json!({"scaling": {"scaleToZeroAfter": "10s"}})), Some(unproved)).await;
     world.seconds(120, 0.0, 0, 0).await;
     assert_eq!(world.replicas(), 1);
-    world.fill.put(&function("cart", json!({"scaling": {"scaleToZeroAfter": "10s"}})));
+    let proved = deployment("cart-1", 1, 1);
+    world.server.put(&proved);
+    world.fill.put(&proved);
     world.seconds(4, 0.0, 0, 0).await;
     assert_eq!(world.replicas(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revision_that_waits_for_its_turn_to_start_is_not_started_without_demand() {
+    let mut waits = deployment("cart-1", 0, 0);
+    waits["metadata"]["annotations"] = json!({});
+    let world = world_of(&function("cart", json!({})), Some(waits)).await;
+    world.seconds(120, 0.0, 0, 0).await;
+    assert!(world.server.writes().is_empty());
+    world.report(0.0, 1, 0).await;
+    assert_eq!(world.replicas(), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -12,7 +12,8 @@ fn pod(status: Value) -> Pod {
 
 /// A pod whose container `function` has these fields beside the usual ones.
 fn container(fields: Value) -> Pod {
-    let mut status = json!({"name": "function", "image": "shop/cart:1", "imageID": "", "ready": false, "restartCount": 0});
+    let mut status =
+        json!({"name": "function", "image": "shop/cart:1", "imageID": "", "ready": false, "restartCount": 0});
     for (name, value) in fields.as_object().unwrap() {
         status[name] = value.clone();
     }
@@ -32,23 +33,41 @@ fn told(pod: &Pod) -> (&'static str, String) {
 fn both_stages_of_a_failing_pull_tell_the_same() {
     let cause = r#"failed to resolve reference "shop/cart:1": shop/cart:1: not found"#;
     let first = told(&waiting("ErrImagePull", cause));
-    let later = told(&waiting("ImagePullBackOff", &format!(r#"Back-off pulling image "shop/cart:1": ErrImagePull: {cause}"#)));
+    let later = told(&waiting(
+        "ImagePullBackOff",
+        &format!(r#"Back-off pulling image "shop/cart:1": ErrImagePull: {cause}"#),
+    ));
     assert_eq!(first, later);
     assert_eq!(first.0, IMAGE_PULL_FAILED);
-    assert!(first.1.starts_with("The image shop/cart:1 cannot be pulled: check its name and tag."), "{}", first.1);
+    assert!(
+        first.1.starts_with("The image shop/cart:1 cannot be pulled: check its name and tag."),
+        "{}",
+        first.1
+    );
 }
 
 #[test]
 fn each_way_of_not_starting_has_its_reason() {
     let ended = json!({"exitCode": 1, "reason": "Error", "message": "Traceback\nModuleNotFoundError: no module named 'x'\n"});
-    let words = r#"{"errorType": "Runtime.ImportModuleError", "errorMessage": "Unable to import module 'app'"}"#;
+    let words =
+        r#"{"errorType": "Runtime.ImportModuleError", "errorMessage": "Unable to import module 'app'"}"#;
     for (pod, reason, part) in [
         (waiting("InvalidImageName", ""), IMAGE_PULL_FAILED, "is not valid"),
         (waiting("ErrImagePull", "unauthorized: no"), IMAGE_PULL_FAILED, "imagePullSecrets"),
-        (waiting("CreateContainerConfigError", "container has runAsNonRoot and image will run as root"), RUNS_AS_ROOT, "runAsUser"),
-        (waiting("CreateContainerConfigError", r#"secret "db" not found"#), CONFIG_ERROR, r#"secret "db" not found"#),
         (
-            container(json!({"restartCount": 1, "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}}, "lastState": {"terminated": ended}})),
+            waiting("CreateContainerConfigError", "container has runAsNonRoot and image will run as root"),
+            RUNS_AS_ROOT,
+            "runAsUser",
+        ),
+        (
+            waiting("CreateContainerConfigError", r#"secret "db" not found"#),
+            CONFIG_ERROR,
+            r#"secret "db" not found"#,
+        ),
+        (
+            container(
+                json!({"restartCount": 1, "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}}, "lastState": {"terminated": ended}}),
+            ),
             CRASH_LOOP,
             "exit code 1 at every start; its last line: ModuleNotFoundError: no module named 'x'.",
         ),
@@ -57,7 +76,13 @@ fn each_way_of_not_starting_has_its_reason() {
             INIT_FAILED,
             "The code cannot start: Runtime.ImportModuleError: Unable to import module 'app'.",
         ),
-        (container(json!({"lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}, "state": {"running": {}}})), OUT_OF_MEMORY, "limits.memory"),
+        (
+            container(
+                json!({"lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}, "state": {"running": {}}}),
+            ),
+            OUT_OF_MEMORY,
+            "limits.memory",
+        ),
         (
             pod(json!({"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable",
                 "message": "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes.", "lastTransitionTime": "2026-11-21T09:59:00Z"}]})),
@@ -90,13 +115,18 @@ fn what_may_still_work_is_no_failure() {
 #[test]
 fn a_deployment_tells_of_quotas_and_policies_without_the_pods_changing_names() {
     let deployment = |message: &str| -> Deployment {
-        let condition = json!({"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": message});
+        let condition =
+            json!({"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": message});
         serde_json::from_value(json!({"metadata": {}, "status": {"conditions": [condition]}})).unwrap()
     };
-    let quota = deployment(r#"pods "cart-1-abc" is forbidden: exceeded quota: small, requested: pods=1, used: pods=2, limited: pods=2"#);
+    let quota = deployment(
+        r#"pods "cart-1-abc" is forbidden: exceeded quota: small, requested: pods=1, used: pods=2, limited: pods=2"#,
+    );
     let failure = judge(Some(&quota), [], now()).unwrap();
     assert_eq!(failure.reason, QUOTA_EXCEEDED);
     assert!(failure.is_lack_of_room() && !failure.message.contains("cart-1-abc"), "{}", failure.message);
-    let policy = deployment(r#"pods "cart-1-abc" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot != true"#);
+    let policy = deployment(
+        r#"pods "cart-1-abc" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot != true"#,
+    );
     assert_eq!(judge(Some(&policy), [], now()).unwrap().reason, PODS_REFUSED);
 }

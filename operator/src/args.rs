@@ -1,0 +1,165 @@
+//! The command line. Every flag is an environment variable too; what is wrong ends the program (exit 64) before it binds a port.
+
+use std::net::{IpAddr, SocketAddr};
+
+use clap::{Parser, error::ErrorKind};
+use flint_telemetry::Format;
+
+use crate::settings::{MASTER_KEY_LENGTH, MasterKey, Settings};
+
+/// Flint's operator: reconciles Functions, scales them, and is home to their instances.
+#[derive(Debug, Parser)]
+#[command(name = "flint-operator", version)]
+pub(crate) struct Args {
+    /// What is logged: a level, or target=level pairs.
+    #[arg(long, env = "FLINT_LOG", default_value = "info")]
+    pub(crate) log: String,
+    /// How: json or text.
+    #[arg(long, env = "FLINT_LOG_FORMAT", default_value_t = Format::Json)]
+    pub(crate) log_format: Format,
+    /// Where /healthz, /readyz and /metrics are served.
+    #[arg(long, env = "FLINT_ADMIN_ADDRESS", default_value = "0.0.0.0:8081")]
+    pub(crate) admin_address: SocketAddr,
+    /// Where instances call home and fetch their packages.
+    #[arg(long, env = "FLINT_HOME_ADDRESS", default_value = "0.0.0.0:8082")]
+    pub(crate) home_address: SocketAddr,
+    /// Where gateways open their streams.
+    #[arg(long, env = "FLINT_CONTROL_ADDRESS", default_value = "0.0.0.0:8083")]
+    pub(crate) control_address: SocketAddr,
+    /// The name of this pod.
+    #[arg(long, env = "POD_NAME")]
+    pub(crate) pod_name: String,
+    /// The namespace that Flint runs in.
+    #[arg(long, env = "POD_NAMESPACE")]
+    pub(crate) pod_namespace: String,
+    /// The address of this pod, at which gateways and instances find the leader.
+    #[arg(long, env = "POD_IP")]
+    pub(crate) pod_ip: IpAddr,
+    /// The key from which the functions' keys are derived, at least 32 characters.
+    #[arg(long, env = "FLINT_MASTER_KEY", hide_env_values = true)]
+    master_key: String,
+    /// What gateways show on their streams.
+    #[arg(long, env = "FLINT_CONTROL_KEY", hide_env_values = true)]
+    pub(crate) control_key: String,
+    /// The image of the watchdog that runs beside users' images.
+    #[arg(long, env = "FLINT_WATCHDOG_IMAGE")]
+    watchdog_image: String,
+    /// The gateway's DNS name, as pods of any namespace resolve it.
+    #[arg(long, env = "FLINT_GATEWAY_SERVICE")]
+    gateway_service: String,
+    /// The cluster's DNS domain.
+    #[arg(long, env = "FLINT_CLUSTER_DOMAIN", default_value = "cluster.local")]
+    cluster_domain: String,
+    /// Where clients reach the gateway; the gateway's own name where nothing is said.
+    #[arg(long, env = "FLINT_PUBLIC_URL")]
+    public_url: Option<String>,
+    /// Pull policy of the watchdog's image and the Runtimes'.
+    #[arg(long, env = "FLINT_IMAGE_PULL_POLICY", value_parser = ["Always", "IfNotPresent", "Never"])]
+    image_pull_policy: Option<String>,
+    /// Pull secrets of every function pod, separated by commas; they must exist in the functions' namespaces.
+    #[arg(long, env = "FLINT_IMAGE_PULL_SECRETS", value_delimiter = ',')]
+    image_pull_secrets: Vec<String>,
+    /// Log level of the watchdogs.
+    #[arg(long, env = "FLINT_WATCHDOG_LOG", default_value = "info")]
+    watchdog_log: String,
+    /// How many functions may start their first instance at once.
+    #[arg(long, env = "FLINT_MAX_STARTING", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) max_starting: u16,
+}
+
+/// The command line was wrong (sysexits.h: EX_USAGE).
+pub(crate) const USAGE: u8 = 64;
+
+// === impl Args ===
+
+impl Args {
+    /// Reads the command line and the environment, or gives the code to exit with after it has said why.
+    pub(crate) fn read() -> Result<Self, u8> {
+        let args = Self::try_parse().map_err(|error| {
+            // Says it on stderr, or the help on stdout; where both are closed nobody is left to be told.
+            let _ = error.print();
+            if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) { 0 } else { USAGE }
+        })?;
+        if let Err(wrong) = args.check() {
+            eprintln!("flint-operator: {wrong}");
+            return Err(USAGE);
+        }
+        Ok(args)
+    }
+
+    /// What shapes the objects that the operator writes.
+    pub(crate) fn settings(&self) -> Settings {
+        let public_url =
+            self.public_url.clone().unwrap_or_else(|| format!("http://{}", self.gateway_service));
+        Settings {
+            system_namespace: self.pod_namespace.clone(),
+            cluster_domain: self.cluster_domain.clone(),
+            gateway_service: self.gateway_service.clone(),
+            public_url,
+            watchdog_image: self.watchdog_image.clone(),
+            pull_policy: self.image_pull_policy.clone(),
+            pull_secrets: self.image_pull_secrets.iter().filter(|name| !name.is_empty()).cloned().collect(),
+            watchdog_log_level: self.watchdog_log.clone(),
+            master_key: MasterKey::new(&self.master_key),
+        }
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if self.master_key.len() < MASTER_KEY_LENGTH {
+            return Err(format!("FLINT_MASTER_KEY has fewer than {MASTER_KEY_LENGTH} characters"));
+        }
+        if self.control_key.is_empty() {
+            return Err("FLINT_CONTROL_KEY is empty".to_owned());
+        }
+        if let Some(url) = &self.public_url
+            && !(url.starts_with("http://") || url.starts_with("https://"))
+        {
+            return Err(format!("FLINT_PUBLIC_URL {url:?} is no URL: write http://… or https://…"));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(extra: &[&str]) -> Args {
+        let mut line = vec![
+            "flint-operator",
+            "--pod-name=operator-1",
+            "--pod-namespace=flint",
+            "--pod-ip=10.0.0.1",
+            "--control-key=c",
+            "--watchdog-image=watchdog:1",
+            "--gateway-service=flint-gateway.flint.svc.cluster.local",
+        ];
+        line.extend(extra);
+        Args::try_parse_from(line).expect("a good command line")
+    }
+
+    #[test]
+    fn every_flag_is_an_environment_variable() {
+        Args::command().debug_assert();
+        for argument in Args::command().get_arguments().filter(|argument| argument.get_id() != "help") {
+            assert!(argument.get_env().is_some() || argument.get_id() == "version", "{}", argument.get_id());
+        }
+    }
+
+    #[test]
+    fn a_short_master_key_is_refused() {
+        assert!(parse(&["--master-key=short"]).check().is_err());
+        assert!(parse(&["--master-key=a master key of thirty-two bytes"]).check().is_ok());
+    }
+
+    #[test]
+    fn without_a_public_url_it_is_the_gateways_own() {
+        let settings = parse(&["--master-key=a master key of thirty-two bytes"]).settings();
+        assert_eq!(
+            settings.url("default", "cart"),
+            "http://flint-gateway.flint.svc.cluster.local/function/cart"
+        );
+    }
+}

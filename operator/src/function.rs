@@ -1,0 +1,309 @@
+//! The controller of Functions: gathers what there is, plans, applies, and says how it went.
+//!
+//! One function is worked on by one task at a time; several functions at once, up to a limit. Work begins when a watch tells of
+//! something, when a plan asked to be looked at again, and after an error with a backoff of the function's own. Nothing is asked
+//! of the API server that a watch has told already, and nothing is written that is so already: at rest there are no calls.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use flint_api::{Function, FunctionStatus};
+use flint_kube::{Applier, Events, lease::Holding};
+use futures::StreamExt;
+use jiff::Timestamp;
+use kube::{
+    Client, ResourceExt,
+    runtime::controller::{self, Action},
+};
+use parking_lot::Mutex;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    key::Key, metrics::Metrics, rollout, schedules, schedules::Schedules, settings::Settings, startability,
+    starts::Starts, stores::Stores,
+};
+
+mod apply;
+mod backoff;
+mod design;
+mod news;
+mod orphans;
+mod plan;
+mod pod;
+pub(crate) mod problem;
+mod source;
+mod status;
+
+pub(crate) use status::READY;
+
+use backoff::Backoff;
+use plan::World;
+use source::Sources;
+
+/// What the controller works with.
+pub(crate) struct Context {
+    /// The API server.
+    pub(crate) client: Client,
+    /// Writes objects.
+    pub(crate) applier: Applier,
+    /// What is known of the cluster.
+    pub(crate) stores: Stores,
+    /// The installation.
+    pub(crate) settings: Arc<Settings>,
+    /// Says on Functions what a person wants to hear of.
+    pub(crate) events: Events,
+    /// Who may prove itself now.
+    pub(crate) starts: Starts,
+    /// The schedules' part of statuses.
+    pub(crate) schedules: Arc<Schedules>,
+    /// Whether we lead; without it nothing is written.
+    pub(crate) holding: Holding,
+    /// What is counted.
+    pub(crate) metrics: Metrics,
+    sources: Sources,
+    backoff: Backoff,
+    /// Since when we know that a function's traffic goes where it goes.
+    settled: Mutex<HashMap<Key, (Option<String>, Instant)>>,
+}
+
+/// Why a function could not be brought further.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The API server did not take a change.
+    #[error(transparent)]
+    Kube(#[from] flint_kube::Error),
+    /// The source could not be read.
+    #[error("cannot read the source")]
+    Source(#[source] kube::Error),
+    /// Another operator leads.
+    #[error("another operator leads")]
+    NotLeader,
+}
+
+/// Functions worked on at once: enough to keep the API server busy while answers are under way.
+const CONCURRENCY: u16 = 16;
+/// A change rarely comes alone (a Deployment's status, its pods): they are looked at together.
+const DEBOUNCE: Duration = Duration::from_millis(20);
+/// What no watch tells of (a stranger's Service that went, a policy that changed) is looked at again by then.
+const PROBLEM_RETRY: Duration = Duration::from_secs(30);
+/// The time of a schedule's next firing in the status may lag this much where no gateway reports it.
+const SCHEDULE_LAG: Duration = Duration::from_secs(30);
+
+/// Works until `shutdown`, then finishes what it is at.
+pub(crate) async fn run(context: Arc<Context>, shutdown: CancellationToken) {
+    let stores = context.stores.clone();
+    let changes = stores.subscribe();
+    for function in stores.functions.state() {
+        changes.push(&Key::of(&function));
+    }
+    for key in orphans::owners(&stores) {
+        changes.push(&key);
+    }
+    let queue = changes
+        .into_stream()
+        .map(|key| Ok::<_, std::convert::Infallible>(controller::ReconcileRequest::from(key.reference())))
+        .take_until(shutdown.cancelled_owned());
+    let config = controller::Config::default().concurrency(CONCURRENCY).debounce(DEBOUNCE);
+    let reconcile = |function, context| Box::pin(reconcile(function, context));
+    let functions = stores.functions.clone();
+    let results =
+        controller::applier(reconcile, on_error, Arc::clone(&context), functions, Box::pin(queue), config);
+    results
+        .for_each(|result| async {
+            if let Err(controller::Error::ObjectNotFound(reference)) = result {
+                let key = Key::new(reference.namespace.as_deref().unwrap_or_default(), &reference.name);
+                context.gone(&key).await;
+            }
+        })
+        .await;
+}
+
+async fn reconcile(function: Arc<Function>, context: Arc<Context>) -> Result<Action, Error> {
+    let started = Instant::now();
+    let key = Key::of(&function);
+    let result = context.reconcile(&key, function).await;
+    context.metrics.reconciled(started.elapsed(), result.is_ok());
+    if result.is_ok() {
+        context.backoff.succeeded(&key);
+    }
+    result
+}
+
+fn on_error(function: Arc<Function>, error: &Error, context: Arc<Context>) -> Action {
+    let key = Key::of(&function);
+    let wait = context.backoff.failed(&key);
+    let cause = std::error::Error::source(error).map(ToString::to_string);
+    tracing::warn!(function = %key, %error, cause, retry_ms = wait.as_millis(), "a function could not be reconciled");
+    Action::requeue(wait)
+}
+
+// === impl Context ===
+
+impl Context {
+    /// A context that knows nothing of any function yet.
+    #[allow(clippy::too_many_arguments)]
+    pub(crate) fn new(
+        client: Client,
+        stores: Stores,
+        settings: Arc<Settings>,
+        events: Events,
+        schedules: Arc<Schedules>,
+        holding: Holding,
+        metrics: Metrics,
+        max_starting: usize,
+    ) -> Self {
+        Self {
+            applier: Applier::new(client.clone(), flint_api::labels::FIELD_MANAGER),
+            client,
+            stores,
+            settings,
+            events,
+            starts: Starts::new(max_starting),
+            schedules,
+            holding,
+            metrics,
+            sources: Sources::default(),
+            backoff: Backoff::default(),
+            settled: Mutex::default(),
+        }
+    }
+
+    async fn reconcile(&self, key: &Key, function: Arc<Function>) -> Result<Action, Error> {
+        if function.metadata.deletion_timestamp.is_some() {
+            // Everything has the Function as its owner: the garbage collector takes it, and pods finish their requests.
+            return Ok(Action::await_change());
+        }
+        let world = self.world(key, function).await?;
+        let design = world.design();
+        let may_start = self.may_start(key, &world, design.as_ref().ok());
+        let plan = plan::plan(&world, design, may_start);
+
+        self.must_lead()?;
+        let owner = world.function.uid().unwrap_or_default();
+        let mut problems = apply::apply(&self.applier, key, &owner, plan.changes.clone()).await?;
+        problems.extend(schedules::problem(&world.function));
+
+        let status = status::status(&world, &plan, &problems);
+        self.write_status(key, &world, &status).await?;
+        self.tell(key, &world, &plan, &status).await;
+        let next_firing = self.schedules.sync(key, &world.function, world.now).await?;
+
+        let firing_in = next_firing
+            .map(|next| next.duration_since(world.now))
+            .map(|wait| wait.unsigned_abs() + SCHEDULE_LAG);
+        let retry = (!problems.is_empty()).then_some(PROBLEM_RETRY);
+        let again = [plan.again, retry, firing_in].into_iter().flatten().min();
+        Ok(again.map_or_else(Action::await_change, Action::requeue))
+    }
+
+    async fn world(&self, key: &Key, function: Arc<Function>) -> Result<World, Error> {
+        let package =
+            self.sources.package(&self.client, &self.stores, key, &function).await.map_err(Error::Source)?;
+        let runtime = function.spec.runtime.as_deref().and_then(|name| self.stores.runtime(name));
+        let mut runtimes: Vec<_> =
+            self.stores.runtimes.state().iter().map(|runtime| runtime.name_any()).collect();
+        runtimes.sort_unstable();
+        let deployments = self.stores.deployments.of(key);
+        let pods = self.stores.pods.of(key);
+        let staying = pods.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none() && !is_over(pod));
+        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        let ready = pods.iter().filter(|pod| startability::is_ready(pod)).count();
+        let now = Timestamp::now();
+        let owner = function.uid().unwrap_or_default();
+        Ok(World {
+            settings: Arc::clone(&self.settings),
+            runtime,
+            runtimes,
+            package,
+            revisions: rollout::observe(&deployments, &pods, &owner, now),
+            deployments,
+            services: self.stores.services.of(key),
+            config_maps: self.stores.config_maps.of(key),
+            instances: (count(staying.count()), count(ready)),
+            settled_for: self.settled_for(key, &function),
+            now,
+            function,
+        })
+    }
+
+    /// Claims a start for a revision that has to prove itself, and gives it back when it has, or cannot.
+    fn may_start(&self, key: &Key, world: &World, design: Option<&design::Design>) -> bool {
+        if design.is_some_and(|design| world.is_starting(design)) {
+            return self.starts.claim(key);
+        }
+        self.release_start(key);
+        true
+    }
+
+    fn release_start(&self, key: &Key) {
+        for next in self.starts.release(key) {
+            self.stores.touch(&next);
+        }
+    }
+
+    fn settled_for(&self, key: &Key, function: &Function) -> Duration {
+        let revision = function.status.as_ref().and_then(|status| status.revision.clone());
+        let mut settled = self.settled.lock();
+        let now = Instant::now();
+        let entry = settled.entry(key.clone()).or_insert_with(|| (revision.clone(), now));
+        if entry.0 != revision {
+            *entry = (revision, now);
+        }
+        now.duration_since(entry.1)
+    }
+
+    fn must_lead(&self) -> Result<(), Error> {
+        if self.holding.is_held() { Ok(()) } else { Err(Error::NotLeader) }
+    }
+
+    async fn write_status(&self, key: &Key, world: &World, status: &FunctionStatus) -> Result<(), Error> {
+        let ready = status.conditions.iter().find(|condition| condition.type_ == READY);
+        self.metrics.function(key, ready.map_or("Unknown", |ready| ready.status.as_str()));
+        let mut before = world.function.status.clone().unwrap_or_default();
+        before.schedules = Vec::new();
+        before.last_invocation = None;
+        if before == *status && world.function.status.is_some() {
+            return Ok(());
+        }
+        let value = serde_json::to_value(status)
+            .map_err(|source| flint_kube::Error::Shape { object: format!("status of {key}"), source })?;
+        self.applier.status::<Function>(&key.namespace, &key.name, &value).await?;
+        Ok(())
+    }
+
+    async fn tell(&self, key: &Key, world: &World, plan: &plan::Plan, status: &FunctionStatus) {
+        let before = world.function.status.clone().unwrap_or_default();
+        for news in news::news(&before, status, plan.design.as_ref().ok()) {
+            let function = world.function.as_ref();
+            tracing::info!(function = %key, reason = news.reason, note = news.note, "news");
+            if news.warning {
+                self.events.warning(function, news.reason, news.action, &news.note).await;
+            } else {
+                self.events.normal(function, news.reason, news.action, &news.note).await;
+            }
+        }
+    }
+
+    /// The function does not exist (any more): forgets it, and deletes what it left.
+    async fn gone(&self, key: &Key) {
+        self.release_start(key);
+        self.sources.forget(key);
+        self.backoff.succeeded(key);
+        self.schedules.forget(key);
+        self.settled.lock().remove(key);
+        self.metrics.gone(key);
+        if self.holding.is_held()
+            && let Err(error) = orphans::sweep(&self.applier, &self.stores, key).await
+        {
+            tracing::warn!(function = %key, %error, "what a function left could not be deleted");
+        }
+    }
+}
+
+fn is_over(pod: &k8s_openapi::api::core::v1::Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    matches!(phase, Some("Failed" | "Succeeded"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,96 @@
+//! Events about a Function: what a person wants to hear of when its status changes, once each. Pure.
+
+use flint_api::{Condition, FunctionStatus};
+
+use super::{
+    design::Design,
+    status::{BUILT, DEPLOYED, READY},
+};
+
+/// One event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct News {
+    /// Something is wrong.
+    pub(crate) warning: bool,
+    /// CamelCase, for programs.
+    pub(crate) reason: &'static str,
+    /// What the operator was doing.
+    pub(crate) action: &'static str,
+    /// For people.
+    pub(crate) note: String,
+}
+
+/// What is new in `after`.
+pub(crate) fn news(before: &FunctionStatus, after: &FunctionStatus, design: Option<&Design>) -> Vec<News> {
+    let mut news = Vec::new();
+    if let (Some(design), true) = (design, before.latest_revision != after.latest_revision) {
+        news.push(News::normal(
+            "RevisionCreated",
+            "Deploying",
+            format!("Revision {} is starting.", design.revision),
+        ));
+        if let Some(slow) = design.slow {
+            news.push(News::warning(
+                "SlowColdStarts",
+                "Deploying",
+                format!("The pods of revision {} have {slow}.", design.revision),
+            ));
+        }
+    }
+    if let Some(failed) = turned(before, after, BUILT, "False") {
+        news.push(News::warning("BuildFailed", "Building", format!("{}: {}", failed.reason, failed.message)));
+    }
+    if let Some(failed) =
+        turned(before, after, DEPLOYED, "False").filter(|failed| failed.reason != "NotBuilt")
+    {
+        news.push(News::warning(
+            "RevisionFailed",
+            "Deploying",
+            format!("{}: {}", failed.reason, failed.message),
+        ));
+    }
+    if let Some(done) = turned(before, after, DEPLOYED, "True") {
+        news.push(News::normal("RevisionReady", "Deploying", done.message.clone()));
+    }
+    let elsewhere = |kind| condition(after, kind).is_some_and(|condition| condition.status == "False");
+    if let Some(problem) =
+        turned(before, after, READY, "False").filter(|_| !elsewhere(BUILT) && !elsewhere(DEPLOYED))
+    {
+        news.push(News::warning(
+            "NotReady",
+            "Reconciling",
+            format!("{}: {}", problem.reason, problem.message),
+        ));
+    }
+    news
+}
+
+fn condition<'a>(status: &'a FunctionStatus, kind: &str) -> Option<&'a Condition> {
+    status.conditions.iter().find(|condition| condition.type_ == kind)
+}
+
+/// The condition, if it is `status` now and was not, or was for another reason or in other words.
+fn turned<'a>(
+    before: &FunctionStatus,
+    after: &'a FunctionStatus,
+    kind: &str,
+    status: &str,
+) -> Option<&'a Condition> {
+    let now = condition(after, kind).filter(|condition| condition.status == status)?;
+    let same = condition(before, kind).is_some_and(|was| {
+        (&was.status, &was.reason, &was.message) == (&now.status, &now.reason, &now.message)
+    });
+    (!same).then_some(now)
+}
+
+// === impl News ===
+
+impl News {
+    fn normal(reason: &'static str, action: &'static str, note: String) -> Self {
+        Self { warning: false, reason, action, note }
+    }
+
+    fn warning(reason: &'static str, action: &'static str, note: String) -> Self {
+        Self { warning: true, reason, action, note }
+    }
+}

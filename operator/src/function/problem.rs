@@ -1,0 +1,65 @@
+//! What is wrong with a Function, in the words of its conditions.
+
+/// A problem that keeps the Function from being what its spec asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Problem {
+    /// The condition that is false because of it, beside Ready.
+    pub(crate) stage: Stage,
+    /// CamelCase, for programs.
+    pub(crate) reason: &'static str,
+    /// What is wrong and what to do.
+    pub(crate) message: String,
+}
+
+/// What a problem stands in the way of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Making a package from the source.
+    Build,
+    /// Making instances from the package.
+    Deploy,
+    /// Something beside the instances: they run and serve.
+    Beside,
+}
+
+/// The Runtime does not exist.
+pub(crate) const RUNTIME_NOT_FOUND: &str = "RuntimeNotFound";
+/// The ConfigMap of the source does not exist.
+pub(crate) const SOURCE_NOT_FOUND: &str = "SourceNotFound";
+/// The source cannot be packed.
+pub(crate) const SOURCE_INVALID: &str = "SourceInvalid";
+/// The source names dependencies.
+pub(crate) const DEPENDENCIES_NOT_SUPPORTED: &str = "DependenciesNotSupported";
+/// That form of source comes later.
+pub(crate) const NOT_SUPPORTED_YET: &str = "NotSupportedYet";
+/// The template asks for what cannot be granted.
+pub(crate) const TEMPLATE_REFUSED: &str = "TemplateRefused";
+/// A field of the spec that only the whole can judge.
+pub(crate) const SPEC_INVALID: &str = "SpecInvalid";
+/// The API server refuses an object.
+pub(crate) const REFUSED: &str = "Refused";
+/// Somebody else's Service has the function's name.
+pub(crate) const SERVICE_CONFLICT: &str = "ServiceConflict";
+/// Somebody else's Deployment has the revision's name.
+pub(crate) const DEPLOYMENT_CONFLICT: &str = "DeploymentConflict";
+/// A schedule that is none.
+pub(crate) const SCHEDULE_INVALID: &str = "ScheduleInvalid";
+
+// === impl Problem ===
+
+impl Problem {
+    /// No package can be made.
+    pub(crate) fn build(reason: &'static str, message: impl Into<String>) -> Self {
+        Self { stage: Stage::Build, reason, message: message.into() }
+    }
+
+    /// No instances can be made.
+    pub(crate) fn deploy(reason: &'static str, message: impl Into<String>) -> Self {
+        Self { stage: Stage::Deploy, reason, message: message.into() }
+    }
+
+    /// The instances serve, but something else is not as the spec asks.
+    pub(crate) fn beside(reason: &'static str, message: impl Into<String>) -> Self {
+        Self { stage: Stage::Beside, reason, message: message.into() }
+    }
+}

@@ -1,0 +1,95 @@
+//! How many functions may prove themselves at once: two hundred applied together must not drown a small node.
+//!
+//! A claim is held from the first instance's start until it is ready or known to fail, and at most for [`HOLD_LIMIT`], so that
+//! slow ones do not hold up the rest. The leader alone uses this; a new leader begins with an empty one, and functions whose first
+//! instance runs already claim again.
+
+use std::collections::{HashMap, VecDeque};
+
+use parking_lot::Mutex;
+use tokio::time::{Duration, Instant};
+
+use crate::key::Key;
+
+/// Who is starting, and who waits for that.
+pub(crate) struct Starts {
+    most: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    holding: HashMap<Key, Instant>,
+    /// In order of arrival; may hold keys that do not want to any more. Bounded by the functions.
+    waiting: VecDeque<Key>,
+}
+
+/// A start that takes longer goes on, but counts no more: pulling a large image takes minutes.
+const HOLD_LIMIT: Duration = Duration::from_secs(30);
+
+// === impl Starts ===
+
+impl Starts {
+    /// At most this many at once.
+    pub(crate) fn new(most: usize) -> Self {
+        Self { most, state: Mutex::default() }
+    }
+
+    /// Whether the function may start now. If not, it is named by a later [`Starts::release`].
+    pub(crate) fn claim(&self, key: &Key) -> bool {
+        let mut state = self.state.lock();
+        if state.holding.contains_key(key) {
+            return true;
+        }
+        let now = Instant::now();
+        let counted = state.holding.values().filter(|since| now.duration_since(**since) < HOLD_LIMIT).count();
+        if counted < self.most {
+            state.holding.insert(key.clone(), now);
+            return true;
+        }
+        if !state.waiting.contains(key) {
+            state.waiting.push_back(key.clone());
+        }
+        false
+    }
+
+    /// The function is not starting any more. Gives those that may try now.
+    pub(crate) fn release(&self, key: &Key) -> Vec<Key> {
+        let mut state = self.state.lock();
+        if state.holding.remove(key).is_none() {
+            return Vec::new();
+        }
+        let now = Instant::now();
+        let counted = state.holding.values().filter(|since| now.duration_since(**since) < HOLD_LIMIT).count();
+        let free = self.most.saturating_sub(counted).min(state.waiting.len());
+        state.waiting.drain(..free).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn those_beyond_the_limit_follow_in_order() {
+        let starts = Starts::new(2);
+        let [a, b, c, d] = ["a", "b", "c", "d"].map(|name| Key::new("shop", name));
+        assert!(starts.claim(&a) && starts.claim(&b) && starts.claim(&a));
+        assert!(!starts.claim(&c) && !starts.claim(&d));
+        assert_eq!(starts.release(&a), [c.clone()]);
+        assert!(starts.claim(&c));
+        assert_eq!(starts.release(&b), [d]);
+        assert!(starts.release(&b).is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_start_does_not_hold_up_the_rest_for_ever() {
+        let starts = Starts::new(1);
+        let [slow, next] = ["slow", "next"].map(|name| Key::new("shop", name));
+        assert!(starts.claim(&slow) && !starts.claim(&next));
+        advance(HOLD_LIMIT).await;
+        assert!(starts.claim(&next) && starts.claim(&slow));
+    }
+}
