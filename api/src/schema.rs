@@ -34,9 +34,10 @@ pub(crate) fn env(generator: &mut SchemaGenerator) -> Schema {
             ),
             forbidden(
                 ".name",
-                "!self.name.startsWith('AWS_LAMBDA_') && !self.name.startsWith('LAMBDA_') && !(self.name in \
-                 ['_HANDLER', '_X_AMZN_TRACE_ID', 'AWS_EXECUTION_ENV'])",
-                "the Lambda Runtime API sets this variable itself: choose another name",
+                "!(self.name in ['_HANDLER', '_X_AMZN_TRACE_ID', 'LAMBDA_TASK_ROOT', 'AWS_LAMBDA_RUNTIME_API', \
+                 'AWS_LAMBDA_FUNCTION_NAME', 'AWS_LAMBDA_FUNCTION_VERSION', 'AWS_LAMBDA_FUNCTION_MEMORY_SIZE', \
+                 'AWS_LAMBDA_LOG_GROUP_NAME', 'AWS_LAMBDA_LOG_STREAM_NAME'])",
+                "Flint sets this variable itself, as Lambda does: choose another name",
             ),
             forbidden(
                 ".valueFrom",

@@ -93,9 +93,8 @@ fn accepts_what_is_right() {
         code(json!({"scaling": {"metric": "rps", "target": 250.5}})),
         code(json!({"scaling": {"minReplicas": 3, "maxReplicas": 3}})),
         code(json!({"scaling": {"minReplicas": 100}})),
-        code(
-            json!({"env": [{"name": "AWS_REGION", "value": "eu-west-1"}, {"name": "lower.case-too", "value": ""}]}),
-        ),
+        code(json!({"env": [{"name": "AWS_REGION", "value": "eu-west-1"},
+            {"name": "AWS_LAMBDA_MAX_CONCURRENCY", "value": "1"}, {"name": "AWS_LAMBDA_LOG_FORMAT", "value": "JSON"}, {"name": "lower.case-too", "value": ""}]})),
         code(
             json!({"env": [{"name": "PASSWORD", "valueFrom": {"secretKeyRef": {"name": "db", "key": "password"}}}]}),
         ),
@@ -210,9 +209,9 @@ fn refuses_what_is_wrong_and_says_what_to_write() {
         (named("kubernetes"), "kubernetes is the API server's"),
         // Environment.
         (env("FLINT_KEY"), "belong to the watchdog"),
-        (env("_HANDLER"), "the Lambda Runtime API sets this variable itself"),
-        (env("AWS_LAMBDA_FUNCTION_NAME"), "the Lambda Runtime API sets this variable itself"),
-        (env("LAMBDA_TASK_ROOT"), "the Lambda Runtime API sets this variable itself"),
+        (env("_HANDLER"), "Flint sets this variable itself, as Lambda does"),
+        (env("AWS_LAMBDA_FUNCTION_NAME"), "Flint sets this variable itself, as Lambda does"),
+        (env("LAMBDA_TASK_ROOT"), "Flint sets this variable itself, as Lambda does"),
         (env("1ST"), "write the variable's name"),
         (env(""), "write the variable's name"),
         (env("A=B"), "write the variable's name"),
