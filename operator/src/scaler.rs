@@ -158,7 +158,7 @@ pub(crate) async fn run(
             key = watched.next() => scaler.look(&key, Why::Woken),
             _ = sample.tick() => {
                 samples += 1;
-                scaler.look_at_all(if samples % SAMPLES_PER_DECISION == 0 { Why::Tick } else { Why::Sample });
+                scaler.look_at_all(if samples.is_multiple_of(SAMPLES_PER_DECISION) { Why::Tick } else { Why::Sample });
             }
             _ = sweep.tick() => scaler.sweep(),
         }

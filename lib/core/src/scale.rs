@@ -27,11 +27,10 @@
 //!
 //! # What is not known
 //!
-//! Missing data is not zero demand. While a gateway is silent the decision is to keep the number there is, unless what the
-//! others say brings a function up from zero: what is known is the least there is. And a
-//! decision that comes to life beside instances it has not started (the operator was restarted, or the lease moved)
-//! begins in panic: it cannot send anybody home before it has watched for a whole stable window. Minimum and maximum
-//! hold even then.
+//! Missing data is not zero demand. While a gateway is silent the number there is stays; only from zero what the others
+//! say still counts, for what is known is the least there is. And a decision that comes to life beside instances it has
+//! not started (the operator was restarted, or the lease moved) begins in panic: it cannot send anybody home before it has
+//! watched for a whole stable window. Minimum and maximum hold even then.
 //!
 //! Time is passed in, as the time since any fixed moment. A moment before an earlier one is taken for that one.
 

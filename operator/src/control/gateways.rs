@@ -118,11 +118,6 @@ impl Gateways {
     pub(crate) fn len(&self) -> usize {
         self.inner.lock().gateways.len()
     }
-
-    /// Whether none is connected.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
 }
 
 // === impl Inner ===

@@ -161,7 +161,7 @@ mod tests {
             cache.insert(&digest(number), third.clone());
         }
         assert!(cache.get(&digest(0)).is_some());
-        cache.insert(&digest(3), third.clone());
+        cache.insert(&digest(3), third);
         assert!(cache.get(&digest(1)).is_none());
         assert!(
             cache.get(&digest(0)).is_some()
