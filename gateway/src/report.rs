@@ -121,3 +121,73 @@ fn reference(live: &Live) -> FunctionRef {
     let key = live.key();
     FunctionRef { namespace: key.namespace.clone(), name: key.name.clone() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        clock::Clock,
+        function::{Function, Key, Seen},
+        hub::Hub,
+        table::Table,
+    };
+
+    const SECOND: Micros = 1_000_000;
+
+    fn world() -> (Arc<Live>, Reporter) {
+        let (hub, _bell) = Hub::new(Clock::start(), 10);
+        let key = Key::new("shop", "hello");
+        let live = Arc::new(Live::new(key.clone(), hub));
+        let seen = Seen {
+            key,
+            mode: flint_api::Mode::Http,
+            timeout: std::time::Duration::from_secs(1),
+            concurrency: 1,
+            revision: None,
+            event_v1: false,
+            blocked: None,
+            schedules: Arc::default(),
+            created: jiff::Timestamp::UNIX_EPOCH,
+        };
+        let mut table = Table::default();
+        table.insert(Arc::new(Function { seen, live: Arc::clone(&live) }));
+        let tables = Arc::new(Tables::default());
+        tables.store(table);
+        let mut reporter = Reporter::new(tables);
+        reporter.reset(0);
+        (live, reporter)
+    }
+
+    fn told(report: &Report) -> Vec<(f64, u64, u32)> {
+        report.demands.iter().map(|demand| (demand.concurrency, demand.arrived, demand.in_flight)).collect()
+    }
+
+    #[test]
+    fn a_function_is_told_of_while_it_has_traffic_and_once_more() {
+        let (live, mut reporter) = world();
+        assert_eq!(told(&reporter.regular(SECOND)), []);
+        live.demand.enter(SECOND + SECOND / 2);
+        assert_eq!(told(&reporter.regular(2 * SECOND)), [(0.5, 1, 1)]);
+        assert_eq!(told(&reporter.regular(3 * SECOND)), [(1.0, 0, 1)]);
+        live.demand.leave(3 * SECOND);
+        assert_eq!(told(&reporter.regular(4 * SECOND)), [(0.0, 0, 0)]);
+        assert_eq!(told(&reporter.regular(5 * SECOND)), []);
+    }
+
+    #[test]
+    fn the_first_who_waits_is_told_of_at_once() {
+        let (live, mut reporter) = world();
+        live.demand.enter(10);
+        let report = reporter.one(&live, 20);
+        assert_eq!(report.demands[0].arrived, 1);
+        assert!(report.demands[0].concurrency > 0.0);
+    }
+
+    #[test]
+    fn at_the_end_all_demand_is_taken_back() {
+        let (live, mut reporter) = world();
+        live.demand.enter(10);
+        reporter.regular(SECOND);
+        assert_eq!(told(&reporter.farewell()), [(0.0, 0, 0)]);
+    }
+}

@@ -146,7 +146,7 @@ impl Families {
         let labels = || vec![label("namespace", &live.key().namespace), label("function", &live.key().name)];
         let counts = live.metrics.get();
         let instances = live.instances().len();
-        if counts.is_some() || instances > 0 {
+        if instances > 0 || live.demand.arrived() > 0 {
             self.gauge(INSTANCES, "Instances that may get requests.", labels(), instances as f64);
             self.gauge(QUEUE, "Requests that wait for an instance.", labels(), live.waiting() as f64);
             self.gauge(IN_FLIGHT, "Requests that are with instances.", labels(), live.in_flight() as f64);
