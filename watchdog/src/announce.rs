@@ -1,0 +1,109 @@
+//! The announcement: the instance calls home the moment it is ready.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use flint_core::wire::{Announcement, SIGNATURE_HEADER, sign};
+use http::header::CONTENT_TYPE;
+use http::{Request, StatusCode, Uri};
+use http_body_util::Full;
+use tokio::time::Instant;
+
+use crate::home::Line;
+use crate::instance::Instance;
+use crate::logs::{Field, Level};
+
+/// After this long the gateways' own watch and probes have found the instance.
+const WORTH_TRYING: Duration = Duration::from_secs(30);
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// What the operator said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Accepted,
+    /// Said once, it stays so.
+    Refused,
+    /// Not known yet, or nobody there.
+    Again,
+}
+
+/// Waits for the child and tells home. Where there is no home, no key or no address, only the log hears of it.
+pub async fn announce(instance: Arc<Instance>, port: u16) {
+    let config = &instance.config;
+    let mut line = config.home.as_ref().map(Line::new);
+    if let Some(line) = &mut line {
+        // So that the name is resolved and the connection there when the child is ready; if not, it is tried again then.
+        let _ = line.open().await;
+    }
+    let init = instance.ready().await;
+    let since_start = instance.started.elapsed();
+    let fields = [
+        ("initMs", Field::Millis(init.as_secs_f64() * 1000.0)),
+        ("sinceStartMs", Field::Millis(since_start.as_secs_f64() * 1000.0)),
+    ];
+    instance.log.log(Level::Info, None, "ready", &fields);
+    let (Some(mut line), Some(home), Some(ip)) = (line, &config.home, config.identity.ip) else { return };
+    if config.key.0.is_empty() {
+        return;
+    }
+    let announcement = Announcement {
+        namespace: config.identity.namespace.clone(),
+        function: config.identity.function.clone(),
+        revision: config.identity.revision.clone(),
+        pod: config.identity.pod.clone(),
+        uid: config.identity.uid.clone(),
+        address: SocketAddr::new(ip, port).to_string(),
+        init_ms: u64::try_from(since_start.as_millis()).unwrap_or(u64::MAX),
+    };
+    tell(&instance, &mut line, home, &announcement).await;
+}
+
+async fn tell(instance: &Instance, line: &mut Line, home: &Uri, announcement: &Announcement) {
+    let Ok(body) = serde_json::to_vec(announcement).map(Bytes::from) else { return };
+    let signature = sign(&instance.config.key.0, &body);
+    let path = format!("{}/announce", home.path().trim_end_matches('/'));
+    let until = Instant::now() + WORTH_TRYING;
+    let mut pause = FIRST_PAUSE;
+    while !instance.gate.is_closing() {
+        let request = Request::post(&path)
+            .header(CONTENT_TYPE, "application/json")
+            .header(SIGNATURE_HEADER, &signature)
+            .body(Full::new(body.clone()));
+        let Ok(request) = request else { return };
+        let (verdict, said) = match line.send(request).await {
+            Ok(response) => (verdict(response.status()), response.status().to_string()),
+            Err(error) => (Verdict::Again, error.to_string()),
+        };
+        match verdict {
+            Verdict::Accepted => return instance.log.say(Level::Info, "announced"),
+            Verdict::Refused => {
+                let message = format!(
+                    "the announcement was refused ({said}): the gateways will find this instance later"
+                );
+                return instance.log.say(Level::Warn, &message);
+            }
+            Verdict::Again if Instant::now() + pause > until => {
+                let message = format!(
+                    "nobody took the announcement ({said}): the gateways will find this instance later"
+                );
+                return instance.log.say(Level::Warn, &message);
+            }
+            Verdict::Again => {
+                instance.log.say(Level::Debug, &format!("the announcement is tried again ({said})"));
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+        }
+    }
+}
+
+fn verdict(status: StatusCode) -> Verdict {
+    match status {
+        status if status.is_success() => Verdict::Accepted,
+        StatusCode::FORBIDDEN => Verdict::Refused,
+        _ => Verdict::Again,
+    }
+}

@@ -1,0 +1,170 @@
+//! What every part of the watchdog shares: one function's instance.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::child::Reaper;
+use crate::config::Config;
+use crate::gate::Gate;
+use crate::logs::{Level, Logger};
+use crate::memory::MemoryMeter;
+use crate::metrics::{Gauges, Metrics};
+use crate::termination::Failure;
+
+/// One function's instance.
+pub struct Instance {
+    /// The configuration.
+    pub config: Config,
+    /// The log.
+    pub log: Logger,
+    /// The counters.
+    pub metrics: Metrics,
+    /// Admission.
+    pub gate: Gate,
+    /// Waits for children.
+    pub reaper: Reaper,
+    /// Measures memory.
+    pub memory: MemoryMeter,
+    /// When the watchdog started.
+    pub started: Instant,
+    health: watch::Sender<Health>,
+    failure: watch::Sender<Option<Failure>>,
+    /// The children alive, for memory and the end.
+    children: Mutex<Vec<i32>>,
+    /// Counts the requests whose ids had to be changed.
+    renamed: AtomicUsize,
+}
+
+/// Whether requests can be worked on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// Not yet, or not at the moment: what is missing.
+    NotReady(&'static str),
+    /// Yes; how long the child took to become so.
+    Ready(Duration),
+}
+
+// === impl Instance ===
+
+impl Instance {
+    /// An instance that is not ready yet.
+    #[must_use]
+    pub fn new(config: Config, log: Logger, started: Instant) -> Arc<Self> {
+        Arc::new(Self {
+            gate: Gate::new(config.concurrency),
+            log,
+            metrics: Metrics::default(),
+            reaper: Reaper::new(),
+            memory: MemoryMeter::new(std::process::id() == 1),
+            started,
+            health: watch::Sender::new(Health::NotReady("starting")),
+            failure: watch::Sender::new(None),
+            children: Mutex::default(),
+            renamed: AtomicUsize::new(0),
+            config,
+        })
+    }
+
+    /// The child is ready.
+    pub fn set_ready(&self, init: Duration) {
+        self.health.send_if_modified(|health| {
+            let changed = !matches!(health, Health::Ready(_));
+            *health = Health::Ready(init);
+            changed
+        });
+    }
+
+    /// The child is not ready.
+    pub fn set_not_ready(&self, why: &'static str) {
+        self.health.send_if_modified(|health| {
+            let changed = matches!(health, Health::Ready(_));
+            *health = Health::NotReady(why);
+            changed
+        });
+    }
+
+    /// Whether requests can be worked on; for probes it also matters whether any are taken.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.health.borrow().clone()
+    }
+
+    /// Waits until the child is ready.
+    pub async fn ready(&self) -> Duration {
+        let mut health = self.health.subscribe();
+        loop {
+            if let Health::Ready(init) = *health.borrow_and_update() {
+                return init;
+            }
+            if health.changed().await.is_err() {
+                // The sender lives in `self`.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// The instance cannot go on: the pod's status has to show why. The first reason stands.
+    pub fn fail(&self, failure: Failure) {
+        self.log.say(Level::Error, &failure.line());
+        self.failure.send_if_modified(|first| {
+            let is_first = first.is_none();
+            if is_first {
+                *first = Some(failure);
+            }
+            is_first
+        });
+    }
+
+    /// Waits until the instance cannot go on.
+    pub async fn failed(&self) -> Failure {
+        let mut failure = self.failure.subscribe();
+        loop {
+            if let Some(failure) = failure.borrow_and_update().clone() {
+                return failure;
+            }
+            if failure.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// A child was started.
+    pub fn child_started(&self, pid: i32) {
+        self.children.lock().push(pid);
+    }
+
+    /// A child has ended.
+    pub fn child_ended(&self, pid: i32) {
+        self.children.lock().retain(|other| *other != pid);
+    }
+
+    /// The most memory that the function has used so far.
+    pub fn memory_peak(&self) -> Option<u64> {
+        self.memory.peak(&self.children.lock(), Instant::now())
+    }
+
+    /// A number that no other request of this instance has.
+    pub fn next_number(&self) -> usize {
+        self.renamed.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The metrics' page.
+    #[must_use]
+    pub fn metrics_page(&self) -> String {
+        let children = self.children.lock().len();
+        let gauges = Gauges {
+            in_flight: self.gate.in_flight(),
+            concurrency: self.config.concurrency.unwrap_or(0),
+            ready: matches!(self.health(), Health::Ready(_)) && !self.gate.is_closing(),
+            children,
+            memory_peak: self.memory_peak(),
+            log_dropped: self.log.dropped(),
+        };
+        self.metrics.render(&self.config.identity, gauges)
+    }
+}

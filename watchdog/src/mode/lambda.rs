@@ -1,0 +1,242 @@
+//! `lambda` mode: requests become invocations, which children fetch from the Lambda Runtime API.
+//!
+//! # Who gets which invocation
+//!
+//! Each child has a Runtime API of its own, on a port of its own. So the watchdog knows which child it speaks to: whose crash
+//! fails which invocation, whom the deadline ends, whose lines belong to which request. Published clients notice nothing.
+//!
+//! An invocation goes to the first child that has a poll parked, or waits in line. The line is as long as the function's
+//! concurrency at most, for admission comes first.
+//!
+//! # Concurrency above one
+//!
+//! Clients differ. Some take several invocations at once when `AWS_LAMBDA_MAX_CONCURRENCY` says so (aws-lambda-go, Flint's
+//! client for Node, the Rust crate's concurrent runner); most poll once, work, and poll again. Both work without being told
+//! apart: the variable is set to the function's concurrency, a child gets as many invocations as it has polls parked, and when
+//! invocations wait although every child is busy, another child is started, up to one for each. A client that forks one worker
+//! for each (awslambdaric) does better as several children, where a timeout ends one worker and not all; a Runtime that has
+//! such a client sets `AWS_LAMBDA_MAX_CONCURRENCY` to `1` in its environment, and the variable is not raised then.
+//!
+//! # The end of an invocation
+//!
+//! An answer, an error, the child's end, or the deadline, whichever is first: whoever takes the invocation out of the table
+//! answers it, and everybody later finds nothing. A child that works on one invocation is killed at its deadline. One that works
+//! on several gets nothing new, is replaced, and is killed when the others are done, which their own deadlines bound.
+//! A client that has gone does not end an invocation: as with Lambda, it runs on.
+
+mod api;
+mod children;
+mod environment;
+mod outcome;
+mod stream;
+mod table;
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use flint_core::event::{Context, Format, event_from_request};
+use flint_core::wire::{self, ErrorCode};
+use http::{HeaderMap, Request, Response};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{Instant, timeout_at};
+
+use self::outcome::Kind;
+use self::table::{Invocation, Table};
+use crate::answer::{Answer, refusal};
+use crate::instance::Instance;
+use crate::logs::Tail;
+use crate::mode::worker::end_all;
+use crate::report::Status;
+use crate::restart::Restarts;
+use crate::ticket::Ticket;
+
+/// What Lambda takes and gives at most in one piece: 6 MiB and a little for the envelope.
+const LARGEST_PAYLOAD: usize = 6_291_556;
+/// Children and parked polls of a function without a limit of its own.
+const NO_LIMIT: usize = 100;
+
+/// The mode.
+pub struct Lambda {
+    instance: Arc<Instance>,
+    table: Mutex<Table>,
+    restarts: Mutex<Restarts>,
+    /// An earlier deadline than the one that is waited for has come.
+    earlier_deadline: Notify,
+    /// A child has ended.
+    child_gone: Notify,
+}
+
+// === impl Lambda ===
+
+impl Lambda {
+    pub(super) fn new(instance: Arc<Instance>) -> Arc<Self> {
+        Arc::new(Self {
+            instance,
+            table: Mutex::default(),
+            restarts: Mutex::default(),
+            earlier_deadline: Notify::new(),
+            child_gone: Notify::new(),
+        })
+    }
+
+    pub(super) fn start(self: &Arc<Self>) {
+        self.instance.set_not_ready("the function's process is starting");
+        self.start_child();
+        tokio::spawn(self.clone().watch_deadlines());
+    }
+
+    pub(super) async fn stop(&self, grace: Duration) {
+        let handles = self.table.lock().retire_all();
+        let gone = async {
+            loop {
+                let gone = self.child_gone.notified();
+                if self.table.lock().is_childless() {
+                    return;
+                }
+                gone.await;
+            }
+        };
+        end_all(&handles, grace, gone).await;
+    }
+
+    pub(super) async fn call(
+        self: &Arc<Self>,
+        request: Request<Incoming>,
+        ticket: Ticket,
+    ) -> Response<Answer> {
+        let (parts, body) = request.into_parts();
+        let kind = Kind::of(&parts.headers);
+        let body = match timeout_at(ticket.deadline, Limited::new(body, LARGEST_PAYLOAD).collect()).await {
+            Ok(Ok(body)) => body.to_bytes(),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => return too_large(ticket),
+            // The client broke off: nobody reads this.
+            Ok(Err(error)) => {
+                return refuse(ticket, ErrorCode::BadRequest, &format!("the body was cut off: {error}"));
+            }
+            Err(_) => return refuse(ticket, ErrorCode::Timeout, "the body did not come in time"),
+        };
+        let event = match kind {
+            Kind::Raw if body.is_empty() => Bytes::from_static(b"{}"),
+            Kind::Raw => body,
+            Kind::Http(format) => {
+                let context = Context {
+                    request_id: &ticket.id,
+                    function: &self.instance.config.identity.function,
+                    time: jiff::Timestamp::now(),
+                };
+                match event_from_request(format, &parts, &body, context) {
+                    Ok(event) => Bytes::from(event),
+                    Err(error) => return refuse(ticket, ErrorCode::BadRequest, &error.to_string()),
+                }
+            }
+        };
+        if event.len() > LARGEST_PAYLOAD {
+            return too_large(ticket);
+        }
+        let id = ticket.id.clone();
+        let (reply, answer) = oneshot::channel();
+        self.submit(Invocation {
+            id: id.clone(),
+            event,
+            kind,
+            deadline_ms: unix_ms(ticket.deadline),
+            trace: trace_id(&parts.headers),
+            client_context: parts.headers.get("x-amz-client-context").cloned(),
+            tail: (parts.headers.get("x-amz-log-type").is_some_and(|value| value == "Tail"))
+                .then(Arc::<Tail>::default),
+            ticket,
+            reply,
+        });
+        answer.await.unwrap_or_else(|_| refusal(ErrorCode::FunctionFailed, "the instance ended", &id))
+    }
+
+    fn submit(self: &Arc<Self>, invocation: Invocation) {
+        let deadline = invocation.ticket.deadline;
+        let mut table = self.table.lock();
+        let number = self.instance.next_number();
+        table.enqueue(invocation, number);
+        let earlier = table.arm(deadline);
+        let short_of_children = table.dispatch();
+        drop(table);
+        if earlier {
+            self.earlier_deadline.notify_one();
+        }
+        if short_of_children {
+            self.grow_soon();
+        }
+    }
+}
+
+impl Kind {
+    fn of(headers: &HeaderMap) -> Self {
+        if headers.get(wire::INVOKE_HEADER).is_some_and(|value| value == "raw") {
+            Self::Raw
+        } else if headers.get(wire::EVENT_FORMAT_HEADER).is_some_and(|value| value == "v1") {
+            Self::Http(Format::V1)
+        } else {
+            Self::Http(Format::V2)
+        }
+    }
+}
+
+fn too_large(ticket: Ticket) -> Response<Answer> {
+    let message =
+        format!("the event would be larger than {LARGEST_PAYLOAD} bytes, which is what a function can take");
+    refuse(ticket, ErrorCode::RequestTooLarge, &message)
+}
+
+fn refuse(ticket: Ticket, code: ErrorCode, message: &str) -> Response<Answer> {
+    let response = refusal(code, message, &ticket.id);
+    let status = if code == ErrorCode::Timeout { Status::Timeout } else { Status::Error };
+    ticket.finish(status, response.status());
+    response
+}
+
+fn unix_ms(deadline: Instant) -> u128 {
+    let left = deadline.saturating_duration_since(Instant::now());
+    (SystemTime::now() + left).duration_since(UNIX_EPOCH).unwrap_or_default().as_millis()
+}
+
+/// X-Ray's form of the trace: as it came, or made of the `traceparent`.
+fn trace_id(headers: &HeaderMap) -> Option<String> {
+    if let Some(given) = headers.get("x-amzn-trace-id").and_then(|value| value.to_str().ok()) {
+        return Some(given.to_owned());
+    }
+    let mut fields = headers.get("traceparent")?.to_str().ok()?.split('-');
+    let (_, trace, parent, flags) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
+    let (epoch, rest) = trace.split_at_checked(8)?;
+    let sampled = u8::from_str_radix(flags, 16).is_ok_and(|flags| flags & 1 == 1);
+    Some(format!("Root=1-{epoch}-{rest};Parent={parent};Sampled={}", u8::from(sampled)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_traceparent_becomes_an_x_ray_trace() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(trace_id(&headers), None);
+        headers.insert(
+            "traceparent",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".parse().unwrap(),
+        );
+        assert_eq!(
+            trace_id(&headers).unwrap(),
+            "Root=1-0af76519-16cd43dd8448eb211c80319c;Parent=b7ad6b7169203331;Sampled=1"
+        );
+        headers.insert("x-amzn-trace-id", "Root=1-5e1b4151-0;Sampled=0".parse().unwrap());
+        assert_eq!(trace_id(&headers).unwrap(), "Root=1-5e1b4151-0;Sampled=0");
+    }
+
+    #[test]
+    fn nonsense_in_a_traceparent_is_no_trace() {
+        let mut headers = HeaderMap::new();
+        headers.insert("traceparent", "00-0af".parse().unwrap());
+        assert_eq!(trace_id(&headers), None);
+    }
+}
