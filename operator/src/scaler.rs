@@ -226,7 +226,9 @@ impl Scaler {
         active.decided = Some(now);
         active.gauges.decided(&decision);
         let kept = if why == Why::Tick { target.floor.min(seen.present) } else { seen.present };
-        let to = decision.desired.max(kept);
+        // One that has not proved itself is raised for those who wait, and otherwise by the reconciler, which has them take turns.
+        let unproved = target.floor > 0 && seen.waiting == 0;
+        let to = if unproved { decision.desired.min(seen.present) } else { decision.desired }.max(kept);
         if to != seen.present {
             self.write(key, target.revision, seen.present, to, &reading);
         } else if !active.writing && active.memory.is_idle(time, &seen, &target.spec) {

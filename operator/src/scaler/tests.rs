@@ -254,14 +254,19 @@ async fn a_revision_keeps_the_instance_that_it_proves_itself_with() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_revision_that_waits_for_its_turn_to_start_is_not_started_without_demand() {
+async fn a_revision_that_waits_for_its_turn_to_start_is_started_by_demand_alone() {
     let mut waits = deployment("cart-1", 0, 0);
     waits["metadata"]["annotations"] = json!({});
-    let world = world_of(&function("cart", json!({})), Some(waits)).await;
+    let mut world = world_of(&function("cart", json!({"scaling": {"minReplicas": 2}})), Some(waits)).await;
     world.seconds(120, 0.0, 0, 0).await;
     assert!(world.server.writes().is_empty());
-    world.report(0.0, 1, 0).await;
-    assert_eq!(world.replicas(), 1);
+    world.report(0.0, 3, 0).await;
+    assert_eq!(world.replicas(), 3);
+    let proved = deployment("cart-1", 1, 1);
+    world.server.put(&proved);
+    world.fill.put(&proved);
+    world.seconds(10, 0.0, 0, 0).await;
+    assert_eq!(world.replicas(), 2);
 }
 
 #[tokio::test(start_paused = true)]
