@@ -105,8 +105,9 @@ fn ruled<T: JsonSchema>(generator: &mut SchemaGenerator, lengths: &[(&str, u64)]
 }
 
 /// Makes a derived schema what a hand-written CRD would say: no `nullable` (an API server then drops a null as if the
-/// field were absent, and rules need not think of it), no integer formats that Kubernetes does not know, and no `0.0`
-/// where a whole number is meant (so that a file equals what the API server gives back).
+/// field were absent, and rules need not think of it), no defaults that say what absence says, no integer formats that
+/// Kubernetes does not know, and no `0.0` where a whole number is meant (so that a file equals what the API server gives
+/// back).
 pub(crate) fn tidy(schema: &mut Value) {
     match schema {
         Value::Object(object) => {
@@ -115,6 +116,9 @@ pub(crate) fn tidy(schema: &mut Value) {
             }
             if object.get("format").and_then(Value::as_str).is_some_and(|format| format.starts_with("uint")) {
                 object.remove("format");
+            }
+            if object.get("default").is_some_and(says_nothing) {
+                object.remove("default");
             }
             object.values_mut().for_each(tidy);
         }
@@ -134,6 +138,10 @@ pub(crate) fn named(schema: &mut Value) {
         let name = json!({"type": "string", "maxLength": 253});
         properties.insert("metadata".into(), json!({"type": "object", "properties": {"name": name}}));
     }
+}
+
+fn says_nothing(default: &Value) -> bool {
+    [json!(0), json!(false), json!([])].contains(default)
 }
 
 /// The same number without a fraction of nothing.
