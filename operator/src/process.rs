@@ -75,7 +75,7 @@ async fn operate(args: Args) -> anyhow::Result<()> {
     let admin_listener = Admin::bind(args.admin_address).await?;
     let home_listener = home::bind(args.home_address).await?;
     let control_listener = control::bind(args.control_address).await?;
-    let client = Client::try_default().await.context("cannot find the API server")?;
+    let client = flint_kube::client(concat!("flint-operator/", env!("CARGO_PKG_VERSION"))).await?;
 
     let mut tasks = JoinSet::new();
     let servers = CancellationToken::new();

@@ -28,7 +28,7 @@
 //! - *The Deployment is missing.* The reconciler hears of it, once a second at most, and makes it; its watch wakes us.
 
 use std::{
-    collections::{HashMap, hash_map},
+    collections::{HashMap, VecDeque, hash_map},
     sync::Arc,
     time::Duration,
 };
@@ -93,6 +93,8 @@ struct Scaler {
     asked: HashMap<Key, Instant>,
     writes: JoinSet<Written>,
     descents: Arc<Semaphore>,
+    /// Functions whose descent found no room; each once, see [`Active::queues`].
+    descending: VecDeque<Key>,
 }
 
 /// What is remembered of a function that is not at rest.
@@ -101,6 +103,8 @@ struct Active {
     decided: Option<Instant>,
     written: Option<(String, u32, Instant)>,
     writing: bool,
+    /// Whether it waits for room to descend. It is decided upon again when there is some, and may rise at any time before.
+    queues: bool,
     failures: u32,
     not_before: Option<Instant>,
     lowered: Option<Instant>,
@@ -154,7 +158,10 @@ pub(crate) async fn run(
             biased;
             () = shutdown.cancelled() => return,
             key = demand.next() => scaler.look(&key, Why::Woken),
-            Some(written) = scaler.writes.join_next() => scaler.written(written),
+            Some(written) = scaler.writes.join_next() => {
+                scaler.written(written);
+                scaler.descend();
+            }
             key = watched.next() => scaler.look(&key, Why::Woken),
             _ = sample.tick() => {
                 samples += 1;
@@ -179,6 +186,7 @@ impl Scaler {
             asked: HashMap::new(),
             writes: JoinSet::new(),
             descents: Arc::new(Semaphore::new(DESCENTS)),
+            descending: VecDeque::new(),
         }
     }
 
@@ -254,23 +262,29 @@ impl Scaler {
         if active.writing || active.not_before.is_some_and(|not_before| now < not_before) {
             return;
         }
+        let permit = if to < from {
+            let Ok(permit) = Arc::clone(&self.descents).try_acquire_owned() else {
+                if !std::mem::replace(&mut active.queues, true) {
+                    self.descending.push_back(key.clone());
+                }
+                return;
+            };
+            Some(permit)
+        } else {
+            None
+        };
         active.writing = true;
         let api: Api<Deployment> = Api::namespaced(self.client.clone(), &key.namespace);
         let metrics = self.metrics.clone();
-        let descents = (to < from).then(|| Arc::clone(&self.descents));
         let reported = reading.reported.filter(|_| from == 0 && reading.waiting > 0);
         let key = key.clone();
         self.writes.spawn(async move {
-            // Closed by nobody.
-            let _permit = match &descents {
-                Some(descents) => descents.acquire().await.ok(),
-                None => None,
-            };
             let sent = Instant::now();
             if let Some(reported) = reported {
                 metrics.report_to_write(sent - reported);
             }
             let result = scale(&api, &revision, to).await;
+            drop(permit);
             Written { key, revision, from, to, took: sent.elapsed(), result }
         });
     }
@@ -320,6 +334,17 @@ impl Scaler {
         self.look(&key, Why::Woken);
     }
 
+    /// Looks again at a function whose descent found no room, now that there is some.
+    fn descend(&mut self) {
+        while self.descents.available_permits() > 0 {
+            let Some(key) = self.descending.pop_front() else { return };
+            if let Some(active) = self.active.get_mut(&key) {
+                active.queues = false;
+                self.look(&key, Why::Tick);
+            }
+        }
+    }
+
     fn sweep(&mut self) {
         self.control.demand.sweep();
         self.control.instances.sweep();
@@ -338,6 +363,7 @@ impl Active {
             decided: None,
             written: None,
             writing: false,
+            queues: false,
             failures: 0,
             not_before: None,
             lowered: None,

@@ -13,6 +13,12 @@ pub use watch::WatchMetrics;
 /// What can go wrong at the API server.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// No API server is known.
+    #[error("cannot find the API server")]
+    Config(#[source] kube::config::InferConfigError),
+    /// The configuration names an API server that cannot be talked to.
+    #[error("cannot talk to the API server")]
+    Client(#[source] Box<kube::Error>),
     /// An object could not be applied.
     #[error("cannot apply {object}")]
     Apply {
@@ -78,6 +84,17 @@ pub enum Error {
     },
 }
 
+/// A client of the API server that this process belongs to (in a pod) or that `$KUBECONFIG` names, under a name of its own in the
+/// API server's audit log.
+///
+/// # Errors
+/// When no API server can be found, or its address or credentials are of no use.
+pub async fn client(user_agent: &'static str) -> Result<kube::Client, Error> {
+    let mut config = kube::Config::infer().await.map_err(Error::Config)?;
+    config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(user_agent)));
+    kube::Client::try_from(config).map_err(|source| Error::Client(Box::new(source)))
+}
+
 // === impl Error ===
 
 impl Error {
@@ -94,7 +111,7 @@ impl Error {
                 kube::Error::Api(status) => Some(status),
                 _ => None,
             },
-            Self::Shape { .. } => None,
+            Self::Config(_) | Self::Client(_) | Self::Shape { .. } => None,
         }
     }
 

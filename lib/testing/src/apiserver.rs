@@ -143,6 +143,12 @@ impl ApiServer {
         self.inner.state.lock().names(&plural(kind))
     }
 
+    /// All objects of a kind, in order of namespace and name.
+    #[must_use]
+    pub fn objects(&self, kind: &str) -> Vec<Value> {
+        self.inner.state.lock().objects(&plural(kind))
+    }
+
     /// Every request so far, in order.
     #[must_use]
     pub fn requests(&self) -> Vec<Recorded> {

@@ -1,5 +1,6 @@
 //! The objects that a Function's spec asks for: a revision and what stands around it.
 
+use base64::{Engine, prelude::BASE64_STANDARD};
 use flint_api::{Effective, Function, Runtime, labels};
 use flint_core::wire;
 use flint_kube::Manifest;
@@ -143,7 +144,7 @@ pub(crate) fn key_secret(settings: &Settings, function: &Function) -> Manifest {
     Manifest::new::<Secret>(json!({
         "metadata": metadata(function, &pod::key_secret(name), None),
         "type": "Opaque",
-        "stringData": {"key": key},
+        "data": {"key": BASE64_STANDARD.encode(key)},
     }))
 }
 
@@ -202,3 +203,6 @@ fn feed(hasher: &mut Sha256, value: &Value) {
         scalar => hasher.update(scalar.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests;

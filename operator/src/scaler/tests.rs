@@ -302,6 +302,35 @@ async fn an_instance_that_called_home_counts_as_ready_before_the_watch_says_so()
 }
 
 #[tokio::test(start_paused = true)]
+async fn more_descents_than_there_is_room_for_all_happen_and_none_keeps_its_function_from_rising() {
+    let (stores, mut fill) = stores();
+    let server = ApiServer::new();
+    let control = control(&stores);
+    let mut keys = vec![];
+    for number in 0..3 * DESCENTS {
+        let name = format!("busy-{number}");
+        fill.put(&function(&name, json!({"scaling": {"maxReplicas": 1}})));
+        let mut deployment = deployment(&format!("{name}-1"), 5, 1);
+        deployment["metadata"]["labels"]["flint.dev/function"] = json!(name);
+        server.put(&deployment);
+        fill.put(&deployment);
+        keys.push(Key::new("shop", &name));
+    }
+    let metrics = Metrics::new(&prometheus::Registry::new()).unwrap();
+    let mut scaler = Scaler::new(server.client(), stores, control, metrics);
+    for key in &keys {
+        scaler.look(key, Why::Tick);
+    }
+    assert_eq!(scaler.writes.len(), DESCENTS);
+    assert_eq!(scaler.active.values().filter(|active| active.writing).count(), DESCENTS);
+    while let Some(written) = scaler.writes.join_next().await {
+        scaler.written(written);
+        scaler.descend();
+    }
+    assert_eq!(server.writes().len(), 3 * DESCENTS);
+}
+
+#[tokio::test(start_paused = true)]
 async fn functions_at_rest_are_not_held() {
     let (stores, mut fill) = stores();
     let server = ApiServer::new();

@@ -37,6 +37,14 @@ impl State {
             .collect()
     }
 
+    pub(super) fn objects(&self, plural: &str) -> Vec<Value> {
+        self.objects
+            .iter()
+            .filter(|(path, _)| path.plural == plural)
+            .map(|(_, object)| object.clone())
+            .collect()
+    }
+
     pub(super) fn put(&mut self, path: &Path, object: Value) -> u64 {
         self.store(path, object);
         self.version
