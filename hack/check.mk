@@ -1,6 +1,6 @@
 # What needs no cluster, and what needs one.
 
-.PHONY: check fmt lint unit crds chart-crds e2e
+.PHONY: check fmt lint unit crds chart-crds e2e docs
 
 check: fmt lint unit crds ## format, lints, unit tests, the chart: all that needs no cluster
 
@@ -30,3 +30,6 @@ e2e: ## the end-to-end tests, on the cluster with Flint on it
 		FLINT_URL=$$($(MAKE) -s url) FLINT_REGISTRY=$$REGISTRY FLINT_TAG=$$TAG FLINT_HELM=$(helm) \
 		$(if $(local_cluster),FLINT_E2E_LOCAL_NODE=1 FLINT_AUDIT_LOG=$$(e2e/cluster/cluster audit-log)) \
 		$(cargo) test --locked -p flint-e2e -- --test-threads 4
+
+docs: ## the crates' documentation, into target/doc
+	@RUSTDOCFLAGS='-D warnings' $(cargo) doc --locked --workspace --no-deps

@@ -12,7 +12,7 @@ local_values := $(if $(local_cluster),--set gateway.service.type=NodePort --set 
 up: ## Flint on the cluster, with a first function: cluster, images, chart, hello
 	@$(MAKE) --no-print-directory cluster
 	@$(if $(or $(local_cluster),$(filter-out 127.0.0.1:5000,$(REGISTRY))),true,echo 'up: KUBECONFIG names a cluster that cannot pull from 127.0.0.1:5000: give REGISTRY=HOST/PREFIX' >&2; exit 1)
-	@$(MAKE) --no-print-directory images
+	@$(MAKE) --no-print-directory -j3 images
 	@$(MAKE) --no-print-directory install
 	@$(kubectl) apply -f examples/hello-python.yaml >&2
 	@$(kubectl) wait --for=condition=Ready --timeout=60s function/hello-python >&2
