@@ -154,7 +154,7 @@ impl Gateway {
         let (events, told) = mpsc::channel(keeper::EVENTS);
         let index = Index::new(Arc::clone(&hub), Arc::clone(&tables), config.gateway.clone());
         let clock = hub.clock;
-        let keeping = tokio::spawn(keeper::keep(index, clock, told));
+        let keeping = tokio::spawn(keeper::keep(index, clock, told, move || functions.ready()));
         // What outlives the traffic, and what must not: firing schedules ends first.
         let (stop, stop_scheduler) = (CancellationToken::new(), CancellationToken::new());
         let admin_server = tokio::spawn(admin.serve(admin_listener, stop.clone()));
@@ -181,8 +181,7 @@ impl Gateway {
             gateway: config.gateway.clone(),
         };
         let scheduling = tokio::spawn(scheduler(schedules, stop_scheduler.clone()));
-        let telling: JoinHandle<anyhow::Result<()>> =
-            tokio::spawn(source.run(events, move || functions.ready()));
+        let telling: JoinHandle<anyhow::Result<()>> = tokio::spawn(source.run(events));
 
         let log = config.access_log.then(|| LogWriter::start(std::io::stdout())).transpose()?;
         let shared = Arc::new(Shared {

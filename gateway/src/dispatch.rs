@@ -180,8 +180,10 @@ impl Front {
                 return Err(Failed { outcome: Outcome::Broken, refusal });
             }
         };
-        instance.answered();
-        let Some((outcome, refusal)) = watchdog_refusal(&response, call) else { return Ok(response) };
+        let Some((outcome, refusal)) = watchdog_refusal(&response, call) else {
+            instance.answered();
+            return Ok(response);
+        };
         // Its few bytes are read so that the connection can be kept.
         let body = http_body_util::Limited::new(response.body_mut(), REFUSAL_BYTES).collect();
         let _ = self.worker.timers().timeout(Instant::now() + REFUSAL_TIME, body).await;
@@ -193,7 +195,8 @@ impl Front {
     fn leave(self: &Rc<Self>, slot: Slot, outcome: Outcome) {
         let now = self.shared.hub.clock.now();
         let rest = match outcome {
-            Outcome::Busy | Outcome::NotSent => slot.instance().refused(now),
+            Outcome::Busy => slot.instance().busy(now),
+            Outcome::NotSent => slot.instance().unreachable(now),
             Outcome::Draining => slot.instance().rest(now, DRAINING_REST),
             Outcome::Cut | Outcome::Broken => return,
         };

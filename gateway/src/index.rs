@@ -57,6 +57,8 @@ pub enum Event {
     Connected,
     /// The gateways there are.
     Peers(Vec<String>),
+    /// A source has told all there is; from now on it tells of changes.
+    Complete,
 }
 
 /// A pod of a function, as the watch tells of it.
@@ -173,6 +175,8 @@ impl Index {
                 let failing = std::mem::take(&mut self.starts);
                 self.changed.extend(failing.into_keys());
             }
+            // For the keeper, once everything before it is in use.
+            Event::Complete => {}
             Event::Peers(peers) => {
                 if self.peers != peers {
                     self.peers = peers;

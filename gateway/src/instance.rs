@@ -30,10 +30,12 @@ pub struct Instance {
     refusals: AtomicU32,
 }
 
-/// The first rest after a refusal. About the time a short request takes: another gateway's request is in the slot.
-const FIRST_REST: Duration = Duration::from_millis(4);
-/// The longest rest: with it an instance that stays full is asked ten times a second, by each gateway.
-const LONGEST_REST: Duration = Duration::from_millis(100);
+/// The first and the longest rest of one that is full. The first is about the time a short request takes: another
+/// gateway's is in the slot. With the longest, one that stays full is asked ten times a second.
+const BUSY_REST: (Duration, Duration) = (Duration::from_millis(4), Duration::from_millis(100));
+/// The same for one that cannot be reached. It looks idle, so it would be chosen first each time and cost its requests
+/// a connection's timeout; the watch will tell of its end, or it is back soon.
+const UNREACHABLE_REST: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
 // === impl Instance ===
 
@@ -89,11 +91,19 @@ impl Instance {
         }
     }
 
-    /// It refused or could not be reached: it rests for a moment, longer each time. Tells how long.
-    pub fn refused(&self, now: Micros) -> Duration {
+    /// It was full: it rests for a moment, longer each time. Tells how long.
+    pub fn busy(&self, now: Micros) -> Duration {
+        self.refused(now, BUSY_REST)
+    }
+
+    /// It could not be reached: it rests, longer each time. Tells how long.
+    pub fn unreachable(&self, now: Micros) -> Duration {
+        self.refused(now, UNREACHABLE_REST)
+    }
+
+    fn refused(&self, now: Micros, (first, longest): (Duration, Duration)) -> Duration {
         let refusals = self.refusals.fetch_add(1, Ordering::Relaxed).min(8);
-        let rest = FIRST_REST.saturating_mul(1 << refusals).min(LONGEST_REST);
-        self.rest(now, rest)
+        self.rest(now, first.saturating_mul(1 << refusals).min(longest))
     }
 
     /// It gets nothing for a time.

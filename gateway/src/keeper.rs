@@ -23,8 +23,8 @@ const PROBES: usize = 64;
 /// How often hints are looked at; they live for ten seconds.
 const EXPIRY: Duration = Duration::from_millis(500);
 
-/// Keeps the index until nobody can tell of anything any more.
-pub async fn keep(mut index: Index, clock: Clock, mut events: mpsc::Receiver<Event>) {
+/// Keeps the index until nobody can tell of anything any more. `complete` is called when a source has told all there is.
+pub async fn keep(mut index: Index, clock: Clock, mut events: mpsc::Receiver<Event>, complete: impl Fn()) {
     let mut burst = Vec::with_capacity(BURST);
     let mut probes = JoinSet::new();
     let mut probed: HashSet<PodName> = HashSet::new();
@@ -38,8 +38,12 @@ pub async fn keep(mut index: Index, clock: Clock, mut events: mpsc::Receiver<Eve
                 if count == 0 {
                     return;
                 }
+                let is_complete = burst.contains(&Event::Complete);
                 burst.drain(..).for_each(|event| index.apply(event));
                 index.settle();
+                if is_complete {
+                    complete();
+                }
             }
             Some(answer) = probes.join_next() => {
                 let Ok((hint, ready)): Result<(Hint, bool), _> = answer else { continue };

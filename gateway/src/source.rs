@@ -13,13 +13,9 @@ use crate::index::Event;
 ///
 /// The laptop and the cluster differ here and nowhere else: what is told goes through the same index to the same table.
 pub trait Source: Send + 'static {
-    /// Tells all there is, calls `complete` once, and then tells of every change. It returns when `events` is closed.
+    /// Tells all there is, then [`Event::Complete`], then every change. It returns when nobody listens any more.
     ///
     /// # Errors
     /// When it can never tell anything.
-    fn run(
-        self,
-        events: mpsc::Sender<Event>,
-        complete: impl FnOnce() + Send + 'static,
-    ) -> impl Future<Output = anyhow::Result<()>> + Send;
+    fn run(self, events: mpsc::Sender<Event>) -> impl Future<Output = anyhow::Result<()>> + Send;
 }

@@ -186,9 +186,10 @@ fn a_limit_holds_across_threads_and_nobody_is_forgotten() {
 #[test]
 fn an_instance_rests_longer_each_time_until_it_answers() {
     let instance = instance(1, 1);
-    let first = instance.refused(0);
+    let first = instance.busy(0);
     assert!(instance.load(0).resting && !instance.load(10_000).resting);
-    assert!(instance.refused(0) > first);
+    assert!(instance.busy(0) > first);
     instance.answered();
-    assert_eq!(instance.refused(0), first);
+    assert_eq!(instance.busy(0), first);
+    assert!(instance.unreachable(0) > first);
 }

@@ -64,11 +64,7 @@ impl Fixed {
 }
 
 impl Source for Fixed {
-    async fn run(
-        self,
-        events: mpsc::Sender<Event>,
-        complete: impl FnOnce() + Send + 'static,
-    ) -> anyhow::Result<()> {
+    async fn run(self, events: mpsc::Sender<Event>) -> anyhow::Result<()> {
         for entry in self.functions {
             for event in entry.events() {
                 if events.send(event).await.is_err() {
@@ -76,7 +72,8 @@ impl Source for Fixed {
                 }
             }
         }
-        complete();
+        // Nobody listening is no failure of the file's.
+        let _ = events.send(Event::Complete).await;
         events.closed().await;
         Ok(())
     }

@@ -64,11 +64,7 @@ impl Cluster {
 }
 
 impl Source for Cluster {
-    async fn run(
-        self,
-        events: mpsc::Sender<Event>,
-        complete: impl FnOnce() + Send + 'static,
-    ) -> anyhow::Result<()> {
+    async fn run(self, events: mpsc::Sender<Event>) -> anyhow::Result<()> {
         let changed = Arc::new(Changed::default());
         let (functions, function_writer) = store();
         let (runtimes, runtime_writer) = store();
@@ -111,8 +107,7 @@ impl Source for Cluster {
                 stores.runtimes.wait_until_ready(),
                 stores.pods.wait_until_ready()
             );
-            if changed.tell(&stores, &events).await {
-                complete();
+            if changed.tell(&stores, &events).await && events.send(Event::Complete).await.is_ok() {
                 while changed.heard().await && changed.tell(&stores, &events).await {}
             }
         };
@@ -194,3 +189,6 @@ fn key(function: &Function) -> Key {
 fn pod_name(pod: &CorePod) -> PodName {
     PodName { namespace: pod.namespace().unwrap_or_default(), name: pod.name_any() }
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,12 +35,8 @@ pub(crate) struct Answer {
 struct Script(mpsc::Receiver<Event>);
 
 impl Source for Script {
-    async fn run(
-        mut self,
-        events: mpsc::Sender<Event>,
-        complete: impl FnOnce() + Send + 'static,
-    ) -> anyhow::Result<()> {
-        complete();
+    async fn run(mut self, events: mpsc::Sender<Event>) -> anyhow::Result<()> {
+        events.send(Event::Complete).await?;
         while let Some(event) = self.0.recv().await {
             events.send(event).await?;
         }

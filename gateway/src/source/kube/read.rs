@@ -82,9 +82,9 @@ pub(super) fn function(function: &Function, runtime: Option<&Runtime>) -> Seen {
             next: known.and_then(|known| known.next_firing),
         }
     });
-    // A package that cannot be built never starts, and no operator is needed to know that.
+    // A package that cannot be built never starts, and no operator is needed to know that. An older revision still does.
     let built = status.conditions.iter().find(|condition| condition.type_ == "Built");
-    let broken = built.filter(|condition| condition.status == "False");
+    let broken = built.filter(|condition| condition.status == "False" && status.revision.is_none());
     let format = function.annotations().get(labels::EVENT_FORMAT).map(String::as_str);
     Seen {
         key: Key::new(function.namespace().unwrap_or_default(), function.name_any()),
