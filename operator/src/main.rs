@@ -14,6 +14,8 @@ mod overlay;
 mod package;
 mod process;
 mod quantity;
+#[cfg(test)]
+mod rbac;
 mod rollout;
 mod scaler;
 mod schedules;

@@ -78,7 +78,7 @@ mod tests {
         let [a, b, c, d] = ["a", "b", "c", "d"].map(|name| Key::new("shop", name));
         assert!(starts.claim(&a) && starts.claim(&b) && starts.claim(&a));
         assert!(!starts.claim(&c) && !starts.claim(&d));
-        assert_eq!(starts.release(&a), [c.clone()]);
+        assert_eq!(starts.release(&a), std::slice::from_ref(&c));
         assert!(starts.claim(&c));
         assert_eq!(starts.release(&b), [d]);
         assert!(starts.release(&b).is_empty());

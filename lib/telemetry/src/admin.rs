@@ -41,7 +41,6 @@ impl Admin {
     }
 
     /// The routes, for a server of one's own.
-    #[must_use]
     pub fn router(self) -> Router {
         Router::new()
             .route("/healthz", get(|| async { "ok\n" }))

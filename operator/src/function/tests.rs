@@ -320,7 +320,7 @@ async fn the_same_code_in_a_new_revision_keeps_its_package_and_old_code_goes() {
     cluster.settle().await;
     advance(plan::DRAIN_AFTER).await;
     cluster.settle().await;
-    assert_eq!(cluster.revisions(), [second.clone()]);
+    assert_eq!(cluster.revisions(), std::slice::from_ref(&second));
     assert_eq!(cluster.server.names("ConfigMap"), packages);
 
     let update = changed(&cluster, &python("b"));

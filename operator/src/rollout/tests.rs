@@ -32,7 +32,7 @@ fn the_first_revision_has_traffic_before_it_is_ready() {
 #[test]
 fn traffic_moves_when_the_new_one_has_as_many_ready() {
     let old = revision("old", 3, 3);
-    assert_eq!(moved(Some("old"), &[old.clone()]), "old");
+    assert_eq!(moved(Some("old"), std::slice::from_ref(&old)), "old");
     assert_eq!(moved(Some("old"), &[old.clone(), revision("new", 3, 2)]), "old");
     assert_eq!(moved(Some("old"), &[old, revision("new", 3, 3)]), "new");
 }
