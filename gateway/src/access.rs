@@ -129,3 +129,68 @@ impl Drop for AccessLog {
         self.flush();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use flint_proxy::End;
+    use http::{Method, StatusCode, Uri};
+
+    use super::*;
+
+    fn line(uri: &Uri) -> Line<'_> {
+        Line {
+            method: &Method::GET,
+            uri,
+            function: None,
+            instance: None,
+            status: StatusCode::OK,
+            code: None,
+            duration: 1,
+            queued: 0,
+            cold: false,
+            bytes_in: 0,
+            bytes_out: 0,
+            request_id: "id",
+            trace: "",
+            client: None,
+            attempts: 1,
+            end: End::Complete,
+        }
+    }
+
+    #[test]
+    fn every_line_is_written_by_the_end() {
+        let (lines, written) = std::sync::mpsc::channel();
+        struct Out(std::sync::mpsc::Sender<usize>);
+        impl Write for Out {
+            fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
+                let lines = text.iter().filter(|byte| **byte == b'\n').count();
+                self.0.send(lines).map_err(std::io::Error::other)?;
+                Ok(text.len())
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let writer = LogWriter::start(Out(lines)).unwrap();
+        let log = AccessLog::new(Some(writer.sender()), Arc::default());
+        let uri = Uri::from_static("/function/hello");
+        (0..500).for_each(|_| log.write(&line(&uri)));
+        drop(log);
+        writer.finish();
+        assert_eq!(written.iter().sum::<usize>(), 500);
+    }
+
+    #[test]
+    fn lines_that_find_no_way_out_are_dropped_and_counted() {
+        let totals = Arc::<Totals>::default();
+        let (stalled, _receiver) = sync_channel(1);
+        let log = AccessLog::new(Some(stalled), Arc::clone(&totals));
+        let uri = Uri::from_static("/function/hello");
+        for _ in 0..3 {
+            log.write(&line(&uri));
+            log.flush();
+        }
+        assert_eq!(totals.log_dropped.load(Ordering::Relaxed), 2);
+    }
+}

@@ -94,3 +94,53 @@ impl HttpBody for Paced {
         self.body.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::{BodyExt, channel::Channel};
+    use tokio::time::advance;
+
+    use super::*;
+
+    /// A body fed by hand, paced.
+    fn fed(pace: Pace) -> (http_body_util::channel::Sender<Bytes, std::convert::Infallible>, Paced) {
+        let (sender, body) = Channel::new(4);
+        (sender, Paced::new(Body::boxed(body), pace, &Timers::start()))
+    }
+
+    async fn on_a_worker(test: impl Future<Output = ()>) {
+        tokio::task::LocalSet::new().run_until(test).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_goes_on_may_last() {
+        on_a_worker(async {
+            let (mut sender, mut body) = fed(Pace::Idle(Duration::from_secs(10)));
+            for _ in 0..5 {
+                advance(Duration::from_secs(8)).await;
+                sender.send_data(Bytes::from_static(b"x")).await.unwrap();
+                assert!(body.frame().await.unwrap().is_ok());
+            }
+            assert!(matches!(body.frame().await, Some(Err(PaceError::Late))));
+        })
+        .await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deadline_ends_an_answer_that_goes_on() {
+        on_a_worker(async {
+            let (mut sender, mut body) = fed(Pace::Until(Instant::now() + Duration::from_secs(10)));
+            sender.send_data(Bytes::from_static(b"x")).await.unwrap();
+            assert!(body.frame().await.unwrap().is_ok());
+            assert!(matches!(body.frame().await, Some(Err(PaceError::Late))));
+        })
+        .await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_here_already_needs_no_time() {
+        let mut body = Paced::free(Body::full("whole"));
+        assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "whole");
+        assert!(body.is_end_stream());
+    }
+}

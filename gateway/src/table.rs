@@ -3,11 +3,7 @@
 //! A swap of ten thousand functions for the sake of one would be a copy of ten thousand pointers. The table is therefore
 //! cut into shards that are shared by the old table and the new one; only the shard of a changed function is copied.
 
-use std::{
-    collections::HashMap,
-    hash::{BuildHasher, RandomState},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use arc_swap::{ArcSwap, Guard};
 use smallvec::SmallVec;
@@ -18,7 +14,7 @@ use crate::function::{Function, Key};
 #[derive(Clone, Debug)]
 pub struct Table {
     shards: Vec<Arc<Shard>>,
-    hasher: RandomState,
+    hasher: ahash::RandomState,
 }
 
 /// The table in use.
@@ -40,7 +36,7 @@ type Text = SmallVec<[u8; 127]>;
 
 impl Default for Table {
     fn default() -> Self {
-        Self { shards: vec![Arc::default(); SHARDS], hasher: RandomState::new() }
+        Self { shards: vec![Arc::default(); SHARDS], hasher: ahash::RandomState::new() }
     }
 }
 
