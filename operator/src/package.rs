@@ -11,7 +11,7 @@ use flate2::{Compression, GzBuilder};
 use flint_api::labels;
 use flint_kube::Manifest;
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::{Api, Client, ResourceExt, api::ListParams};
+use kube::{Api, Client, ResourceExt, api::ListParams, core::PartialObjectMeta};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -125,6 +125,13 @@ pub(crate) async fn fetch(
     // Whoever can write ConfigMaps can write a wrong one: what is served is what was asked for, or nothing.
     let genuine = |data: &Vec<u8>| digest.ends_with(&hex::encode(Sha256::digest(data)));
     Ok(data.map(|data| data.0).filter(genuine).map(Bytes::from))
+}
+
+/// The digest of the package that a ConfigMap keeps for the function whose uid is `owner`; none when it keeps none, or for another:
+/// the garbage collector takes what belonged to an earlier function of the same name.
+pub(crate) fn digest<'a>(map: &'a PartialObjectMeta<ConfigMap>, owner: &str) -> Option<&'a str> {
+    let ours = map.owner_references().iter().any(|reference| reference.uid == owner);
+    map.annotations().get(DIGEST_ANNOTATION).map(String::as_str).filter(|_| ours)
 }
 
 fn label(digest: &str) -> &str {

@@ -4,7 +4,7 @@
 //! slow ones do not hold up the rest. The leader alone uses this; a new leader begins with an empty one, and functions whose first
 //! instance runs already claim again.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use parking_lot::Mutex;
 use tokio::time::{Duration, Instant};
@@ -22,6 +22,7 @@ struct State {
     holding: HashMap<Key, Instant>,
     /// In order of arrival; may hold keys that do not want to any more. Bounded by the functions.
     waiting: VecDeque<Key>,
+    queued: HashSet<Key>,
 }
 
 /// A start that takes longer goes on, but counts no more: pulling a large image takes minutes.
@@ -47,7 +48,7 @@ impl Starts {
             state.holding.insert(key.clone(), now);
             return true;
         }
-        if !state.waiting.contains(key) {
+        if state.queued.insert(key.clone()) {
             state.waiting.push_back(key.clone());
         }
         false
@@ -62,7 +63,11 @@ impl Starts {
         let now = Instant::now();
         let counted = state.holding.values().filter(|since| now.duration_since(**since) < HOLD_LIMIT).count();
         let free = self.most.saturating_sub(counted).min(state.waiting.len());
-        state.waiting.drain(..free).collect()
+        let next: Vec<_> = state.waiting.drain(..free).collect();
+        next.iter().for_each(|key| {
+            state.queued.remove(key);
+        });
+        next
     }
 }
 

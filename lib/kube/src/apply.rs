@@ -224,14 +224,6 @@ impl Applier {
     }
 }
 
-/// The names in `existing` that are not `wanted`: what is to be swept. Both are of one owner and one kind.
-pub fn orphans<'a>(
-    existing: impl IntoIterator<Item = &'a str>,
-    wanted: impl Fn(&str) -> bool,
-) -> impl Iterator<Item = &'a str> {
-    existing.into_iter().filter(move |name| !wanted(name))
-}
-
 fn label(kind: &str, namespace: Option<&str>, name: &str) -> String {
     match namespace {
         Some(namespace) => format!("{kind} {namespace}/{name}"),

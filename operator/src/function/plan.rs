@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     drift,
-    package::{DIGEST_ANNOTATION, Package},
+    package::{self, DIGEST_ANNOTATION, Package},
     rollout::{self, Revision},
     settings::Settings,
     startability::CONFIG_ERROR,
@@ -87,6 +87,8 @@ pub(crate) enum Change {
 pub(crate) const DRAIN_AFTER: Duration = Duration::from_secs(5);
 /// An earlier function's objects are collected within seconds.
 const LEAVING_RETRY: Duration = Duration::from_secs(2);
+/// Time alone turns a pod without a node into a failure, and a lack of room into a reason to go on without.
+const WAITING_RETRY: Duration = Duration::from_secs(10);
 
 // === impl World ===
 
@@ -161,14 +163,18 @@ pub(crate) fn plan(world: &World, design: Result<Design, Problem>, may_start: bo
         }
     }
     changes.extend(service(world));
-    let again = sweep(world, &design, &mut changes);
+    let moving = latest.is_none_or(|latest| !latest.verified) || traffic.as_deref() != Some(&design.revision);
+    let waiting = moving.then_some(WAITING_RETRY);
+    let again = [sweep(world, &design, &mut changes), waiting].into_iter().flatten().min();
     let waits = !may_start && world.is_starting(&design) && latest.is_none_or(|latest| latest.asked == 0);
     Plan { design: Ok(design), traffic, waits, changes, again }
 }
 
 fn package(world: &World, design: &Design) -> Option<Change> {
     let manifest = design.package_map(&world.function)?;
-    let stored = world.config_maps.iter().any(|map| map.name_any() == manifest.name());
+    let digest = design.package.as_ref().map(|package| package.digest.as_str());
+    let owner = world.function.metadata.uid.as_deref().unwrap_or_default();
+    let stored = world.config_maps.iter().any(|map| package::digest(map, owner) == digest);
     (!stored).then_some(Change::Apply(manifest))
 }
 

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use super::problem::{self, Problem};
 use crate::{
     key::Key,
-    package::{DIGEST_ANNOTATION, Package, Unpackable},
+    package::{self, Package, Unpackable},
     stores::Stores,
 };
 
@@ -50,7 +50,9 @@ impl Sources {
             Ok(version) => version,
             Err(problem) => return Ok(Err(problem)),
         };
-        if let Some(package) = self.known(stores, key, &version) {
+        if let Some(package) =
+            self.known(stores, key, function.metadata.uid.as_deref().unwrap_or_default(), &version)
+        {
             return Ok(Ok(Some(package)));
         }
         let files = match (&source.inline, &source.config_map) {
@@ -93,19 +95,12 @@ impl Sources {
     }
 
     /// What is remembered, as long as the bytes are stored somewhere among the function's objects.
-    fn known(&self, stores: &Stores, key: &Key, version: &str) -> Option<Package> {
+    fn known(&self, stores: &Stores, key: &Key, owner: &str, version: &str) -> Option<Package> {
         let lock = self.known.lock();
         let known = lock.get(key).filter(|known| known.version == version)?;
-        let stored = |digest: &str| {
-            let maps = stores.config_maps.of(key);
-            maps.iter().any(|map| {
-                map.metadata
-                    .annotations
-                    .as_ref()
-                    .is_some_and(|all| all.get(DIGEST_ANNOTATION).is_some_and(|has| has == digest))
-            })
-        };
-        stored(&known.digest).then(|| Package { digest: known.digest.clone(), size: known.size, data: None })
+        let maps = stores.config_maps.of(key);
+        let stored = maps.iter().any(|map| package::digest(map, owner) == Some(known.digest.as_str()));
+        stored.then(|| Package { digest: known.digest.clone(), size: known.size, data: None })
     }
 }
 

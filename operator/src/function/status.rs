@@ -6,6 +6,7 @@
 //!   an older one keeps serving, which the message then says.
 
 use flint_api::{Condition, FunctionStatus, PackageStatus, labels};
+use jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::{
@@ -85,13 +86,13 @@ fn deployed(world: &World, plan: &Plan, problems: &[Problem]) -> Verdict {
         return Verdict::no(problem.reason, &problem.message);
     }
     let Some(latest) = world.revision(&design.revision) else { return starting(plan, design) };
+    if latest.leaving {
+        return Verdict::unknown("Replacing", "The objects of an earlier function of this name are going.");
+    }
     match &latest.failure {
         // One that serves with fewer instances than it was asked for is deployed all the same.
         Some(failure) if latest.ready == 0 => return Verdict::no(failure.reason, &failure.message),
         _ => {}
-    }
-    if latest.leaving {
-        return Verdict::unknown("Replacing", "The objects of an earlier function of this name are going.");
     }
     if !latest.verified {
         return starting(plan, design);
@@ -155,9 +156,14 @@ fn dated(world: &World, before: &FunctionStatus, kind: &str, verdict: Verdict) -
         status: verdict.status.to_owned(),
         reason: verdict.reason,
         message: verdict.message,
-        last_transition_time: last.map_or(world.now, |last| last.last_transition_time),
+        last_transition_time: last.map_or_else(|| whole_seconds(world.now), |last| last.last_transition_time),
         observed_generation: world.function.metadata.generation,
     }
+}
+
+/// As Kubernetes writes times.
+fn whole_seconds(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
 
 // === impl Verdict ===

@@ -531,6 +531,28 @@ async fn what_a_function_left_behind_is_deleted_once_it_is_surely_gone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_function_that_comes_again_waits_for_the_objects_of_the_one_before() {
+    let mut cluster = Cluster::new().await;
+    cluster.put(&python("a"));
+    cluster.settle().await;
+    let revision = cluster.latest();
+    cluster.remove(FUNCTION);
+    let mut again = python("a");
+    again["metadata"]["uid"] = json!("uid-again");
+    cluster.put(&again);
+    cluster.settle().await;
+    assert_eq!(cluster.condition("Deployed").1, "Replacing");
+    cluster.remove(&format!("/apis/apps/v1/namespaces/shop/deployments/{revision}"));
+    cluster.settle().await;
+    for kind in ["Deployment", "ConfigMap"] {
+        let owner = cluster.server.objects(kind)[0]["metadata"]["ownerReferences"][0]["uid"].clone();
+        assert_eq!(owner, "uid-again", "{kind}");
+    }
+    assert_eq!(cluster.condition("Deployed").1, "Starting");
+    cluster.end().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_controller_works_through_what_is_there_and_what_comes() {
     let mut cluster = Cluster::new().await;
     cluster.put(&image("cart:1"));
