@@ -1,0 +1,5 @@
+module flint.dev/watchdog/tests/clients/go
+
+go 1.26
+
+require github.com/aws/aws-lambda-go v1.55.1
