@@ -210,6 +210,8 @@ impl Scaler {
             hash_map::Entry::Occupied(entry) => entry.into_mut(),
             hash_map::Entry::Vacant(_) if is_at_rest(&target, &reading) => return,
             hash_map::Entry::Vacant(entry) => {
+                // What was averaged while nobody could look at it is long past.
+                self.control.demand.take(key);
                 let seen = seen(&target, target.present, &reading);
                 entry.insert(Active::new(Memory::new(time, &seen, &target.spec), self.metrics.gauges(key)))
             }

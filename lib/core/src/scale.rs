@@ -19,11 +19,11 @@
 //! the *queue* decides: as many instances as its requests fill, at once, growing with every later report and not
 //! shrinking while anybody waits. The windows begin with the first ready instance.
 //!
-//! The way down to zero has its own clock. Only the last instance goes that way, when no demand was seen for the
-//! Function's idle time, and not within [`LAST_INSTANCE_GRACE`] of the last rise: an instance that took longer to start
-//! than its client was willing to wait still gets the chance to serve the client's next attempt. The averages do not
-//! keep it (with a window of an hour they would remember one request for an hour), and cannot bring back an instance
-//! from zero: only demand does.
+//! The way down to zero has its own clock. A function that had no demand for its idle time is at rest, whatever the
+//! averages remember (with a window of an hour, one request for an hour) and in panic or not: nobody is there to be
+//! overrun by. Its instances go by halves, and the last one goes too, but not within [`LAST_INSTANCE_GRACE`] of the last
+//! rise: an instance that took longer to start than its client was willing to wait still gets the chance to serve the
+//! client's next attempt. Before the idle time is over, one instance stays even if the averages ask for none.
 //!
 //! # What is not known
 //!
@@ -52,8 +52,9 @@ pub const MAX_SCALE_UP_RATE: f64 = 1000.0;
 pub const MAX_SCALE_DOWN_RATE: f64 = 2.0;
 /// Spare capacity, in the metric's unit, below which a burst would queue; Knative's `target-burst-capacity`.
 pub const DEFAULT_BURST_CAPACITY: f64 = 211.0;
-/// The last instance stays at least this long after the last rise: long enough for a client that gave up to try again.
-pub const LAST_INSTANCE_GRACE: Duration = Duration::from_secs(5);
+/// No instance goes for want of demand within this time of the last rise, or of the autoscaler's own start: long enough for
+/// a client that gave up to try again, and for every gateway to have connected again.
+pub const LAST_INSTANCE_GRACE: Duration = Duration::from_secs(10);
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,7 +145,7 @@ pub enum Reason {
     Delay,
     /// Kept for the idle time, or its grace.
     LastInstance,
-    /// Without demand for the idle time: none.
+    /// Without demand for the idle time: half of them, and then none.
     Idle,
     /// The minimum raised it.
     Min,
@@ -309,20 +310,17 @@ impl Scaler {
         if !seen.known {
             return (seen.present, Reason::NoData);
         }
-        let over = self.demand_is_over(now, spec);
+        if self.demand_is_over(now, spec) {
+            self.panic_since = None;
+            self.panic_highest = 0;
+            return (seen.ready / 2, Reason::Idle);
+        }
         let Some((stable, panic)) = averages else {
-            // Instances that came up after their clients had gone go together; else only the last one goes.
-            return if over && (seen.ready == 0 || seen.present <= 1) {
-                (0, Reason::Idle)
-            } else {
-                (seen.present, Reason::NoData)
-            };
+            return (seen.present, Reason::NoData);
         };
-        let (number, reason) = self.knative(now, seen, spec, stable, panic);
-        match number {
-            0 | 1 if over => (0, Reason::Idle),
-            0 => (1, Reason::LastInstance),
-            number => (number, reason),
+        match self.knative(now, seen, spec, stable, panic) {
+            (0, _) => (1, Reason::LastInstance),
+            decided => decided,
         }
     }
 

@@ -5,15 +5,17 @@ use std::collections::HashMap;
 use flint_control::v1::{FunctionRef, StartState};
 use parking_lot::Mutex;
 
-use crate::{key::Key, startability::Failure, stores::Stores};
+use crate::{key::Key, stores::Stores};
 
-/// A revision that cannot start.
+/// Why a function has no instance and will get none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Failing {
-    /// The revision.
+    /// The revision; empty where none could be made.
     pub(crate) revision: String,
-    /// Why.
-    pub(crate) failure: Failure,
+    /// CamelCase, for programs.
+    pub(crate) reason: String,
+    /// One sentence that a person can act on.
+    pub(crate) message: String,
 }
 
 /// The functions that cannot start.
@@ -73,8 +75,8 @@ impl Failing {
             }),
             revision: self.revision.clone(),
             failing: true,
-            reason: self.failure.reason.to_owned(),
-            message: self.failure.message.clone(),
+            reason: self.reason.clone(),
+            message: self.message.clone(),
         }
     }
 }
@@ -83,8 +85,8 @@ impl Failing {
 mod tests {
     use super::*;
 
-    fn failure(reason: &'static str) -> Failing {
-        Failing { revision: "cart-1".to_owned(), failure: Failure { reason, message: "why".to_owned() } }
+    fn failure(reason: &str) -> Failing {
+        Failing { revision: "cart-1".to_owned(), reason: reason.to_owned(), message: "why".to_owned() }
     }
 
     #[test]

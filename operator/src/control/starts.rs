@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use flint_api::labels;
+use flint_api::{Function, FunctionStatus, labels};
 use flint_control::v1::{OperatorMessage, operator_message::Message};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
@@ -37,11 +37,14 @@ pub(crate) async fn watch_starts(stores: Stores, control: Arc<Control>, shutdown
     }
 }
 
-/// Whether the revision that gets traffic cannot start. It can while any instance of it is ready, or has called home.
+/// Why the function has no instance and will get none. It has some while any instance of the revision that gets traffic is
+/// ready, or has called home.
 fn failing(stores: &Stores, control: &Control, key: &Key) -> Option<Failing> {
     let function = stores.function(key)?;
     let status = function.status.as_ref()?;
-    let revision = status.revision.as_ref().or(status.latest_revision.as_ref())?;
+    let revision = status.revision.as_ref().or(status.latest_revision.as_ref());
+    let deployed = revision.and_then(|name| Some((name, stores.deployments.find(&key.namespace, name)?)));
+    let Some((revision, deployment)) = deployed else { return undeployed(&function, status) };
     let mut pods = stores.pods.of(key);
     pods.retain(|pod| {
         pod.labels().get(labels::REVISION) == Some(revision) && pod.metadata.deletion_timestamp.is_none()
@@ -50,12 +53,22 @@ fn failing(stores: &Stores, control: &Control, key: &Key) -> Option<Failing> {
         return None;
     }
     let now = Timestamp::now();
-    let deployment = stores.deployments.find(&key.namespace, revision);
-    let failure = judge(deployment.as_deref(), pods.iter().map(|pod| &**pod), now)?;
+    let failure = judge(Some(&deployment), pods.iter().map(|pod| &**pod), now)?;
     let is_starting = |pod: &Pod| judge(None, [pod], now).is_none();
     if failure.is_lack_of_room() && pods.iter().any(|pod| is_starting(pod)) {
         // There is room for some, and some will do.
         return None;
     }
-    Some(Failing { revision: revision.clone(), failure })
+    Some(Failing { revision: revision.clone(), reason: failure.reason.to_owned(), message: failure.message })
+}
+
+/// What the reconciler says of a function that it made no Deployment for: the Runtime does not exist, the source is wrong, …
+fn undeployed(function: &Function, status: &FunctionStatus) -> Option<Failing> {
+    let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready")?;
+    let speaks_of_this = ready.observed_generation == function.metadata.generation;
+    (speaks_of_this && ready.status == "False").then(|| Failing {
+        revision: status.revision.clone().unwrap_or_default(),
+        reason: ready.reason.clone(),
+        message: ready.message.clone(),
+    })
 }

@@ -10,7 +10,7 @@ use tonic::{Code, Request, Status, Streaming};
 
 use super::{failures::Failing, *};
 use crate::{
-    startability::{CRASH_LOOP, Failure, IMAGE_PULL_FAILED},
+    startability::{CRASH_LOOP, IMAGE_PULL_FAILED},
     stores::tests::{Fill, stores},
 };
 
@@ -232,8 +232,8 @@ async fn every_gateway_hears_of_an_instance_that_called_home() {
 #[tokio::test]
 async fn a_gateway_that_connects_is_told_what_fails_and_what_it_missed() {
     let running = running().await;
-    let failure = Failure { reason: CRASH_LOOP, message: "why".to_owned() };
-    let failing = Failing { revision: "cart-1".to_owned(), failure };
+    let failing =
+        Failing { revision: "cart-1".to_owned(), reason: CRASH_LOOP.to_owned(), message: "why".to_owned() };
     running.control.failures.set(&Key::new("shop", "cart"), Some(failing));
     running.control.announce(announcement("cart-x"));
     let mut a = running.gateway("a").await;
@@ -315,6 +315,10 @@ async fn gateways_hear_when_a_function_they_wait_for_cannot_start_and_when_it_ca
         "name": "function", "image": "registry/cart:1", "imageID": "", "ready": false, "restartCount": 0,
         "state": {"waiting": {"reason": "ImagePullBackOff", "message": "not found"}},
     }]});
+    running.fill.put(&json!({
+        "apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {"name": "cart-1", "namespace": "shop", "labels": {"flint.dev/function": "cart"}},
+    }));
     running.fill.put(&broken);
     a.says(gateway_message::Message::Report(report("cart", 1.0, 1, 0))).await;
     match a.hears().await {
@@ -326,6 +330,32 @@ async fn gateways_hear_when_a_function_they_wait_for_cannot_start_and_when_it_ca
     running.fill.remove(&broken);
     match a.hears().await {
         Message::StartState(state) => assert!(!state.failing, "{state:?}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn gateways_hear_why_a_function_was_never_deployed() {
+    let mut running = running().await;
+    let mut a = running.gateway("a").await;
+    a.hears_peers().await;
+    tokio::spawn(watch_starts(
+        running.stores.clone(),
+        Arc::clone(&running.control),
+        CancellationToken::new(),
+    ));
+    tokio::task::yield_now().await;
+    let mut undeployed = function("cart", json!({"runtime": "cobol"}));
+    undeployed["status"] = json!({"conditions": [{
+        "type": "Ready", "status": "False", "reason": "RuntimeNotFound", "message": "There is no such Runtime.",
+        "lastTransitionTime": "2026-11-21T04:00:00Z",
+    }]});
+    running.fill.put(&undeployed);
+    a.says(gateway_message::Message::Report(report("cart", 1.0, 1, 0))).await;
+    match a.hears().await {
+        Message::StartState(state) => {
+            assert!(state.failing && state.reason == "RuntimeNotFound", "{state:?}")
+        }
         other => panic!("{other:?}"),
     }
 }

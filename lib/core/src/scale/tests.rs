@@ -193,6 +193,19 @@ fn a_long_window_does_not_keep_the_last_instance() {
 }
 
 #[test]
+fn a_panic_is_over_when_nobody_is_there_any_more() {
+    let spec = Spec { scale_to_zero_after: at(8), ..spec() };
+    let mut scaler = watched(0.0, 14.0, &spec);
+    assert_eq!(scaler.decide(at(59), &seen(1, 1), &spec).desired, 20);
+    for second in 60..70 {
+        scaler.record(at(second), 20, concurrency(0.0), &spec);
+    }
+    assert_eq!(scaler.decide(at(68), &seen(20, 20), &spec).desired, 20);
+    let idle = scaler.decide(at(69), &seen(20, 20), &spec);
+    assert_eq!((idle.desired, idle.reason, idle.panicking), (10, Reason::Idle, false));
+}
+
+#[test]
 fn several_instances_descend_by_halves_before_the_last_one_goes() {
     let spec = Spec { scale_to_zero_after: at(30), window: at(6), ..spec() };
     let mut scaler = Scaler::new(at(0), &seen(1, 1), &spec);
@@ -215,8 +228,8 @@ fn an_instance_that_came_too_late_for_its_client_stays_for_the_next_attempt() {
     let spec = Spec { scale_to_zero_after: Duration::ZERO, ..spec() };
     let mut scaler = Scaler::new(at(0), &seen(0, 0), &spec);
     assert_eq!(scaler.decide(at(0), &waiting(0, 0, 1), &spec).desired, 1);
-    assert_eq!(scaler.decide(at(4), &seen(1, 0), &spec).desired, 1);
-    assert_eq!(scaler.decide(at(5), &seen(1, 0), &spec).desired, 0);
+    assert_eq!(scaler.decide(at(9), &seen(1, 0), &spec).desired, 1);
+    assert_eq!(scaler.decide(at(10), &seen(1, 0), &spec).desired, 0);
 }
 
 #[test]
@@ -247,7 +260,7 @@ fn what_the_others_say_still_brings_a_function_up_from_zero() {
 
 #[test]
 fn a_restart_beside_many_instances_begins_in_panic() {
-    let spec = spec();
+    let spec = Spec { scale_to_zero_after: at(600), ..spec() };
     let mut scaler = Scaler::new(at(0), &seen(6, 6), &spec);
     for second in 0..=60 {
         scaler.record(at(second), 6, concurrency(0.0), &spec);
