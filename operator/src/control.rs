@@ -27,6 +27,8 @@ mod starts;
 
 pub(crate) use demand::{Demand, Reading};
 pub(crate) use failures::Failures;
+#[cfg(test)]
+pub(crate) use gateways::Outgoing;
 pub(crate) use gateways::{Connection, Gateways};
 pub(crate) use instances::Instances;
 pub(crate) use invocations::write_invocations;

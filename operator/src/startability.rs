@@ -123,7 +123,9 @@ fn judge_container(container: &ContainerStatus) -> Option<Failure> {
                     format!("The image name {:?} is not valid: write registry/name:tag.", container.image);
                 return Some(Failure::new(IMAGE_PULL_FAILED, text));
             }
-            "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
+            "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError"
+                if !is_busy(message) =>
+            {
                 return Some(config_error(&container.image, message));
             }
             _ => {}
@@ -245,6 +247,13 @@ fn judge_deployment(deployment: &Deployment) -> Option<Failure> {
         return Some(Failure::new(QUOTA_EXCEEDED, text));
     }
     Some(Failure::new(PODS_REFUSED, format!("The cluster refuses the function's pods: {}.", sentence(why))))
+}
+
+/// The node had not heard of a Secret in time, or its runtime did not answer: it tries again by itself, and mostly succeeds.
+fn is_busy(message: &str) -> bool {
+    ["timed out", "deadline exceeded", "failed to reserve container name"]
+        .iter()
+        .any(|words| message.contains(words))
 }
 
 /// Someone else's words as part of a sentence of ours: one line, no full stop, not too long.

@@ -1,12 +1,13 @@
 //! Tells the gateways of functions that cannot start, so that nobody waits for what will not come.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use flint_api::{Function, FunctionStatus, labels};
 use flint_control::v1::{OperatorMessage, operator_message::Message};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{Control, failures::Failing};
@@ -16,21 +17,35 @@ use crate::{
     stores::Stores,
 };
 
+/// A failure must last this long before those who wait are sent away: nodes and registries stumble, and try again.
+const STEADY: Duration = Duration::from_secs(1);
+
 /// Looks again at each function that somebody waits for or that the gateways believe to be failing, whenever something
-/// about it changes or a request waits, and broadcasts what is news. Runs until `shutdown`; only the leader has gateways.
+/// about it changes or a request waits (which gateways report ten times a second), and broadcasts what is news. Runs until
+/// `shutdown`; only the leader has gateways.
 pub(crate) async fn watch_starts(stores: Stores, control: Arc<Control>, shutdown: CancellationToken) {
     let watched = stores.subscribe();
     let demand = control.wake.subscribe();
+    // Since when a function seems to fail; bounded by the functions that somebody waits for.
+    let mut seeming: HashMap<Key, Instant> = HashMap::new();
     loop {
         let key = tokio::select! {
             () = shutdown.cancelled() => return,
             key = demand.next() => key,
             key = watched.next() => key,
         };
-        if control.demand.read(&key).waiting == 0 && !control.failures.contains(&key) {
+        let told = control.failures.contains(&key);
+        if !told && control.demand.read(&key).waiting == 0 {
+            seeming.remove(&key);
             continue;
         }
-        if let Some(state) = control.failures.set(&key, failing(&stores, &control, &key)) {
+        let failing = failing(&stores, &control, &key);
+        if failing.is_none() {
+            seeming.remove(&key);
+        } else if !told && seeming.entry(key.clone()).or_insert_with(Instant::now).elapsed() < STEADY {
+            continue;
+        }
+        if let Some(state) = control.failures.set(&key, failing) {
             tracing::info!(function = %key, failing = state.failing, reason = state.reason, "startability changed");
             control.gateways.broadcast(&OperatorMessage { message: Some(Message::StartState(state)) });
         }
@@ -72,3 +87,6 @@ fn undeployed(function: &Function, status: &FunctionStatus) -> Option<Failing> {
         message: ready.message.clone(),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@ use tonic::{Code, Request, Status, Streaming};
 
 use super::{failures::Failing, *};
 use crate::{
-    startability::{CRASH_LOOP, IMAGE_PULL_FAILED},
+    startability::CRASH_LOOP,
     stores::tests::{Fill, stores},
 };
 
@@ -38,6 +38,20 @@ pub(crate) fn pod(function: &str, name: &str) -> Value {
             "name": name, "namespace": "shop", "uid": format!("{name}-uid"),
             "labels": {"flint.dev/function": function, "flint.dev/revision": format!("{function}-1")},
         },
+    })
+}
+
+/// The Deployment of a function's first revision.
+pub(crate) fn deployment(function: &str, replicas: u32, ready: u32) -> Value {
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {
+            "name": format!("{function}-1"), "namespace": "shop",
+            "labels": {"flint.dev/function": function, "flint.dev/revision": format!("{function}-1")},
+            "annotations": {"flint.dev/verified": "true"},
+        },
+        "spec": {"replicas": replicas, "selector": {}, "template": {}},
+        "status": {"readyReplicas": ready},
     })
 }
 
@@ -297,65 +311,4 @@ async fn a_firing_is_confirmed_when_it_is_stored_and_only_then() {
         other => panic!("{other:?}"),
     }
     assert_eq!(running.firings.stored.lock().len(), 1);
-}
-
-#[tokio::test]
-async fn gateways_hear_when_a_function_they_wait_for_cannot_start_and_when_it_can() {
-    let mut running = running().await;
-    let mut a = running.gateway("a").await;
-    a.hears_peers().await;
-    tokio::spawn(watch_starts(
-        running.stores.clone(),
-        Arc::clone(&running.control),
-        CancellationToken::new(),
-    ));
-    tokio::task::yield_now().await;
-    let mut broken = pod("cart", "cart-x");
-    broken["status"] = json!({"containerStatuses": [{
-        "name": "function", "image": "registry/cart:1", "imageID": "", "ready": false, "restartCount": 0,
-        "state": {"waiting": {"reason": "ImagePullBackOff", "message": "not found"}},
-    }]});
-    running.fill.put(&json!({
-        "apiVersion": "apps/v1", "kind": "Deployment",
-        "metadata": {"name": "cart-1", "namespace": "shop", "labels": {"flint.dev/function": "cart"}},
-    }));
-    running.fill.put(&broken);
-    a.says(gateway_message::Message::Report(report("cart", 1.0, 1, 0))).await;
-    match a.hears().await {
-        Message::StartState(state) => {
-            assert!(state.failing && state.reason == IMAGE_PULL_FAILED, "{state:?}")
-        }
-        other => panic!("{other:?}"),
-    }
-    running.fill.remove(&broken);
-    match a.hears().await {
-        Message::StartState(state) => assert!(!state.failing, "{state:?}"),
-        other => panic!("{other:?}"),
-    }
-}
-
-#[tokio::test]
-async fn gateways_hear_why_a_function_was_never_deployed() {
-    let mut running = running().await;
-    let mut a = running.gateway("a").await;
-    a.hears_peers().await;
-    tokio::spawn(watch_starts(
-        running.stores.clone(),
-        Arc::clone(&running.control),
-        CancellationToken::new(),
-    ));
-    tokio::task::yield_now().await;
-    let mut undeployed = function("cart", json!({"runtime": "cobol"}));
-    undeployed["status"] = json!({"conditions": [{
-        "type": "Ready", "status": "False", "reason": "RuntimeNotFound", "message": "There is no such Runtime.",
-        "lastTransitionTime": "2026-11-21T04:00:00Z",
-    }]});
-    running.fill.put(&undeployed);
-    a.says(gateway_message::Message::Report(report("cart", 1.0, 1, 0))).await;
-    match a.hears().await {
-        Message::StartState(state) => {
-            assert!(state.failing && state.reason == "RuntimeNotFound", "{state:?}")
-        }
-        other => panic!("{other:?}"),
-    }
 }

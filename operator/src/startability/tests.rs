@@ -100,6 +100,8 @@ fn each_way_of_not_starting_has_its_reason() {
 fn what_may_still_work_is_no_failure() {
     for pod in [
         waiting("ContainerCreating", ""),
+        // A node that is overrun.
+        waiting("CreateContainerConfigError", "failed to sync secret cache: timed out waiting for the condition"),
         // One crash, and running again: the next request may well work.
         container(json!({"restartCount": 1, "state": {"running": {}}, "lastState": {"terminated": {"exitCode": 1}}})),
         // The pod that failed is going.
