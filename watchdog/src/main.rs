@@ -6,9 +6,6 @@ use flint_watchdog::config::Config;
 use flint_watchdog::run;
 use tokio::time::Instant;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// `EX_USAGE`, for a wrong configuration.
 const WRONG_CONFIGURATION: u8 = 64;
 

@@ -72,8 +72,9 @@ function onEmptyEventLoop() {
 async function die(error, type, code) {
   process.removeAllListeners('uncaughtException');
   process.removeAllListeners('unhandledRejection');
-  process.on('uncaughtException', () => process.exit(code));
-  process.on('unhandledRejection', () => process.exit(code));
+  // The first error is the one that counts; another must not end the process before the first is told.
+  process.on('uncaughtException', () => {});
+  process.on('unhandledRejection', () => {});
   const description = describe(error, type);
   logError(description);
   try {

@@ -72,7 +72,10 @@ async fn the_deadline_ends_the_work_and_the_next_request_works() {
     let watchdog = bad().await;
     let before = watchdog.get("/").await.text();
     let (status, code, message) = within(&watchdog, "/hang", "250").await;
-    assert_eq!((status, code.as_str(), message.as_str()), (504, "timeout", "Task timed out after 0.25 seconds"));
+    assert_eq!(
+        (status, code.as_str(), message.as_str()),
+        (504, "timeout", "Task timed out after 0.25 seconds")
+    );
     let after = watchdog.get("/").await.text();
     assert_ne!(before, after, "the process that hung is not the one that answers");
     let gone = before.parse::<i32>().unwrap();
@@ -172,7 +175,9 @@ async fn a_child_that_ends_while_idle_is_replaced() {
     let watchdog = bad().await;
     let pid = watchdog.get("/").await.text();
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid.parse().unwrap()), Signal::SIGKILL).unwrap();
-    watchdog.line(|line| line["level"] == "error" && line["message"].as_str().unwrap().contains("process ended")).await;
+    watchdog
+        .line(|line| line["level"] == "error" && line["message"].as_str().unwrap().contains("process ended"))
+        .await;
     let after = watchdog.get("/").await;
     assert_eq!(after.status, 200);
     assert_ne!(after.text(), pid);

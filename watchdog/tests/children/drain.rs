@@ -26,7 +26,8 @@ async fn in_flight(watchdog: &Watchdog, count: f64) {
 
 #[tokio::test]
 async fn at_sigterm_it_is_not_ready_serves_what_arrives_refuses_later_and_finishes_what_it_has() {
-    let mut watchdog = Function::python(SLOW).var("AWS_LAMBDA_MAX_CONCURRENCY", "1").concurrency(4).ready().await;
+    let mut watchdog =
+        Function::python(SLOW).var("AWS_LAMBDA_MAX_CONCURRENCY", "1").concurrency(4).ready().await;
     let waiting = watchdog.open(request(Method::GET, "/wait", ""));
     let ((), answer) = tokio::join!(
         async {
@@ -119,7 +120,8 @@ async fn an_idle_connection_is_not_closed_first_and_an_http2_one_is_told() {
     assert_eq!(first.headers().get("connection"), None);
     Answer::read(first).await;
     let stream = TcpStream::connect(watchdog.address()).await.unwrap();
-    let (mut multiplexed, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    let (mut multiplexed, connection) =
+        http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
     let told = tokio::spawn(connection);
     let first = multiplexed.send_request(request(Method::GET, "http://h/", "")).await.unwrap();
     Answer::read(first).await;

@@ -89,7 +89,10 @@ async fn it_is_ready_when_the_port_answers_and_not_before() {
 
 #[tokio::test]
 async fn a_server_that_goes_is_a_502_and_not_ready_until_it_is_back() {
-    let upstream = serve_upstream(|_| async { Response::builder().header("connection", "close").body(full("")).unwrap() }).await;
+    let upstream = serve_upstream(|_| async {
+        Response::builder().header("connection", "close").body(full("")).unwrap()
+    })
+    .await;
     let port = upstream.port;
     let watchdog = beside(port).ready().await;
     assert_eq!(watchdog.get("/").await.status, 200);
@@ -128,8 +131,7 @@ async fn bodies_stream_both_ways_at_once() {
         Some((Ok::<_, std::convert::Infallible>(Frame::data(piece)), receiver))
     });
     let stream = TcpStream::connect(watchdog.address()).await.unwrap();
-    let (mut client, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+    let (mut client, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
     let request = Request::post("/").header("host", "h").body(StreamBody::new(pieces.boxed())).unwrap();
     let (response, ()) = tokio::join!(client.send_request(request), async {
@@ -174,7 +176,9 @@ async fn connections_to_the_server_are_kept() {
             let service = hyper::service::service_fn(|_| async {
                 Ok::<_, std::convert::Infallible>(Response::new(full("well")))
             });
-            tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+            tokio::spawn(
+                hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service),
+            );
         }
     });
     let watchdog = beside(port).ready().await;
@@ -221,7 +225,10 @@ async fn an_upgrade_becomes_a_tunnel() {
     }
     let answer = String::from_utf8(answer).unwrap().to_ascii_lowercase();
     assert!(answer.starts_with("http/1.1 101"), "{answer}");
-    assert!(answer.contains("upgrade: websocket") && answer.contains("sec-websocket-accept: yes"), "{answer}");
+    assert!(
+        answer.contains("upgrade: websocket") && answer.contains("sec-websocket-accept: yes"),
+        "{answer}"
+    );
     for (word, reversed) in [(b"abcd", b"dcba"), (b"1234", b"4321")] {
         stream.write_all(word).await.unwrap();
         let mut got = [0; 4];
@@ -309,7 +316,10 @@ async fn the_deadline_drops_the_connection_to_the_server() {
     .await;
     let watchdog = beside(upstream.port).timeout_ms(200).ready().await;
     let (status, code, message) = watchdog.get("/").await.refusal();
-    assert_eq!((status, code.as_str(), message.as_str()), (504, "timeout", "Task timed out after 0.20 seconds"));
+    assert_eq!(
+        (status, code.as_str(), message.as_str()),
+        (504, "timeout", "Task timed out after 0.20 seconds")
+    );
     drop(upstream);
     // The server's own future went with its connection.
     assert!(tokio::time::timeout(Duration::from_secs(10), was_dropped.recv()).await.unwrap().is_none());
@@ -344,7 +354,8 @@ async fn a_client_that_goes_ends_the_request_at_the_server() {
     })
     .await;
     let watchdog = beside(upstream.port).ready().await;
-    let gone = tokio::time::timeout(Duration::from_millis(100), watchdog.open(request(Method::GET, "/", ""))).await;
+    let gone =
+        tokio::time::timeout(Duration::from_millis(100), watchdog.open(request(Method::GET, "/", ""))).await;
     assert!(gone.is_err());
     watchdog.line(|line| line["status"] == "gone").await;
     drop(upstream);
@@ -368,7 +379,7 @@ async fn a_childs_server_is_started_waited_for_and_logged() {
     assert!(watchdog.report("child-1").await["initDurationMs"].is_f64());
 }
 
-const BAD_SERVER: &str = "\
+const BAD_SERVER: &str = r"
     def do_GET(self):
         if self.path == '/exit': os._exit(0)
         if self.path == '/hang': time.sleep(60)
@@ -379,7 +390,10 @@ async fn a_childs_server_that_crashes_is_a_502_that_says_so_and_the_next_request
     let watchdog = child(BAD_SERVER).ready().await;
     for _ in 0..2 {
         let (status, _, message) = watchdog.get("/exit").await.refusal();
-        assert_eq!((status, message.as_str()), (502, "Runtime.ExitError: Runtime exited without providing a reason"));
+        assert_eq!(
+            (status, message.as_str()),
+            (502, "Runtime.ExitError: Runtime exited without providing a reason")
+        );
         assert_eq!(watchdog.get("/").await.status, 200);
     }
     assert_eq!(watchdog.metric("flint_watchdog_restarts_total").await, 2.0);

@@ -85,7 +85,8 @@ async fn the_tail_of_the_log_comes_with_the_answer() {
     request.headers_mut().insert("x-request-id", "tail-1".parse().unwrap());
     request.headers_mut().insert("x-amz-log-type", "Tail".parse().unwrap());
     let answer = watchdog.send(request).await;
-    let tail = String::from_utf8(STANDARD.decode(answer.header("x-amz-log-result").unwrap()).unwrap()).unwrap();
+    let tail =
+        String::from_utf8(STANDARD.decode(answer.header("x-amz-log-result").unwrap()).unwrap()).unwrap();
     let lines: Vec<_> = tail.lines().collect();
     assert_eq!(lines[..3], ["START RequestId: tail-1 Version: $LATEST", "a line", "END RequestId: tail-1"]);
     assert!(lines[3].starts_with("REPORT RequestId: tail-1\tDuration: "), "{tail}");
@@ -135,8 +136,14 @@ async fn every_line_says_whose_it_is() {
     request.headers_mut().insert("x-request-id", "lines-1".parse().unwrap());
     watchdog.send(request).await;
     for line in watchdog.lines() {
-        assert!(line["time"].is_string() && line["level"].is_string() && line["message"].is_string(), "{line}");
-        assert_eq!((line["function"].as_str(), line["revision"].as_str()), (Some("thumbnail"), Some("thumbnail-1")));
+        assert!(
+            line["time"].is_string() && line["level"].is_string() && line["message"].is_string(),
+            "{line}"
+        );
+        assert_eq!(
+            (line["function"].as_str(), line["revision"].as_str()),
+            (Some("thumbnail"), Some("thumbnail-1"))
+        );
     }
     assert_eq!(watchdog.said("outside").await["requestId"], Value::Null);
     assert_eq!(watchdog.said("inside").await["requestId"], "lines-1");
@@ -148,7 +155,8 @@ async fn every_line_says_whose_it_is() {
 
 #[tokio::test]
 async fn a_client_that_goes_does_not_end_the_invocation() {
-    let watchdog = Function::python("import time\ndef handler(event, context): time.sleep(0.2)\n").ready().await;
+    let watchdog =
+        Function::python("import time\ndef handler(event, context): time.sleep(0.2)\n").ready().await;
     let mut request = request(Method::GET, "/", "");
     request.headers_mut().insert("x-request-id", "gone".parse().unwrap());
     let brief = std::time::Duration::from_millis(50);

@@ -61,7 +61,11 @@ async fn an_instance_that_cannot_initialize_says_why_in_its_status() {
         ("app.handler", "exports.handler = (", "Runtime.UserCodeSyntaxError"),
         ("app", "exports.handler = () => {};", "Runtime.MalformedHandlerName"),
         ("app.handler", "throw new TypeError('at once');", "TypeError"),
-        ("app.handler", "Promise.reject(new Error('nobody')); ", "Runtime.HandlerNotFound"),
+        (
+            "app.handler",
+            "exports.handler = 7; Promise.reject(new Error('nobody'));",
+            "Runtime.HandlerNotFound",
+        ),
     ];
     for (handler, code, error_type) in cases {
         let mut watchdog = Function::node(code).var("FLINT_HANDLER", handler).start().await;
@@ -93,7 +97,11 @@ async fn errors_have_their_type_message_and_trace() {
         ("exports.handler = (e, c, callback) => callback('text');", "string", "text"),
         ("exports.handler = (e, c) => c.fail(new TypeError('failed'));", "TypeError", "failed"),
         ("exports.handler = () => { throw new Error('sync'); };", "Error", "sync"),
-        ("class Mine extends Error { name = 'Mine'; } exports.handler = async () => { throw new Mine('own'); };", "Mine", "own"),
+        (
+            "class Mine extends Error { name = 'Mine'; } exports.handler = async () => { throw new Mine('own'); };",
+            "Mine",
+            "own",
+        ),
         ("exports.handler = async () => { const a = {}; a.a = a; return a; };", "Runtime.MarshalError", ""),
         ("exports.handler = () => new Promise(() => {});", "Runtime.NodeJsExit", ""),
     ];
@@ -149,7 +157,11 @@ async fn an_answer_by_callback_waits_for_what_is_left_to_do_unless_told_not_to()
     .await;
     watchdog.invoke(r#"{"wait":true}"#).await;
     watchdog.line(|line| line["message"] == "left true").await;
-    assert_eq!(watchdog.invoke(r#"{"wait":false}"#).await.json(), json!(true), "the first one's timer came before its answer");
+    assert_eq!(
+        watchdog.invoke(r#"{"wait":false}"#).await.json(),
+        json!(true),
+        "the first one's timer came before its answer"
+    );
     assert!(!watchdog.lines().iter().any(|line| line["message"] == "left false"));
 }
 
@@ -172,7 +184,10 @@ async fn one_process_takes_several_invocations_and_tells_their_lines_apart() {
         watchdog.send(request)
     });
     let answers = futures::future::join_all(requests).await;
-    assert!(answers.iter().all(|answer| answer.text() == answers[0].text()), "one process answered all of them");
+    assert!(
+        answers.iter().all(|answer| answer.text() == answers[0].text()),
+        "one process answered all of them"
+    );
     for name in ["a", "b", "c", "d"] {
         assert_eq!(watchdog.said(&format!("in /{name}")).await["requestId"], format!("id-{name}"));
     }
@@ -261,9 +276,11 @@ async fn a_stream_of_many_mebibytes_passes_whole() {
 
 #[tokio::test]
 async fn an_error_is_one_record_in_the_log() {
-    let watchdog = Function::node("exports.handler = async () => { throw new Error('boom'); };").ready().await;
+    let watchdog =
+        Function::node("exports.handler = async () => { throw new Error('boom'); };").ready().await;
     watchdog.invoke("{}").await;
-    let is_record = |line: &Value| line["message"].as_str().is_some_and(|text| text.starts_with("[ERROR] Error: boom\n"));
+    let is_record =
+        |line: &Value| line["message"].as_str().is_some_and(|text| text.starts_with("[ERROR] Error: boom\n"));
     let record = watchdog.line(is_record).await;
     assert_eq!(record["level"], "error");
 }

@@ -69,7 +69,8 @@ async fn a_program_that_fails_after_it_began_to_answer_is_cut_off() {
 
 #[tokio::test]
 async fn an_answer_streams() {
-    let watchdog = Function::process("echo one; while [ ! -e go ]; do sleep 0.01; done; echo two").ready().await;
+    let watchdog =
+        Function::process("echo one; while [ ! -e go ]; do sleep 0.01; done; echo two").ready().await;
     let mut body = watchdog.open(request(Method::GET, "/", "")).await.into_body();
     let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
     assert_eq!(first, "one\n");

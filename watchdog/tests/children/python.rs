@@ -45,7 +45,10 @@ async fn the_context_is_filled() {
     assert_eq!(context["memory"], "128");
     assert_eq!(context["arn"], "arn:aws:lambda:us-east-1:000000000000:function:thumbnail");
     assert_eq!(context["client"]["key"], "value");
-    assert_eq!(context["trace"], "Root=1-0af76519-16cd43dd8448eb211c80319c;Parent=b7ad6b7169203331;Sampled=1");
+    assert_eq!(
+        context["trace"],
+        "Root=1-0af76519-16cd43dd8448eb211c80319c;Parent=b7ad6b7169203331;Sampled=1"
+    );
     assert!((1..=5000).contains(&context["left"].as_u64().unwrap()));
 }
 
@@ -77,7 +80,8 @@ async fn a_deep_stack_with_its_megabyte_of_cause_in_a_header_arrives() {
 
 #[tokio::test]
 async fn a_module_that_does_not_import_ends_the_instance_and_its_status_says_why() {
-    let mut watchdog = Function::python("import does_not_exist\ndef handler(event, context): pass\n").start().await;
+    let mut watchdog =
+        Function::python("import does_not_exist\ndef handler(event, context): pass\n").start().await;
     assert_ne!(watchdog.exit().await, 0);
     let message = watchdog.termination_message();
     assert_eq!(message["errorType"], "Runtime.ImportModuleError");
@@ -148,11 +152,14 @@ async fn a_timeout_ends_one_of_several_children_and_no_other() {
 
 #[tokio::test]
 async fn a_record_of_several_lines_stays_one_with_its_level_and_request() {
-    let watchdog = Function::python("def handler(event, context): raise RuntimeError('boom')\n").ready().await;
+    let watchdog =
+        Function::python("def handler(event, context): raise RuntimeError('boom')\n").ready().await;
     let mut request = request(Method::GET, "/", "");
     request.headers_mut().insert("x-request-id", "the-one".parse().unwrap());
     watchdog.send(request).await;
-    let line = watchdog.line(|line| line["message"].as_str().unwrap().starts_with("[ERROR] RuntimeError: boom\n")).await;
+    let line = watchdog
+        .line(|line| line["message"].as_str().unwrap().starts_with("[ERROR] RuntimeError: boom\n"))
+        .await;
     assert_eq!(line["level"], "error");
     assert_eq!(line["requestId"], "the-one");
     assert!(line["message"].as_str().unwrap().contains("Traceback"));

@@ -37,7 +37,8 @@ async fn an_answer_is_acknowledged_and_a_second_one_refused() {
     let watchdog = Function::bootstrap(BOOTSTRAP).file("function.sh", function).ready().await;
     assert_eq!(watchdog.invoke("{}").await.text(), "1");
     watchdog.line(|line| line["message"] == "404").await;
-    let said: Vec<_> = watchdog.lines().iter().map(|line| line["status"].to_string() + line.to_string().as_str()).collect();
+    let said: Vec<_> =
+        watchdog.lines().iter().map(|line| line["status"].to_string() + line.to_string().as_str()).collect();
     let said = said.join("\n");
     // These answers are JSON and so are carried as fields; their texts are looked for in the raw lines.
     for text in ["InvalidRequestID", "InvalidStateTransition"] {

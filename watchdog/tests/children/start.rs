@@ -37,7 +37,8 @@ fn it_says_what_it_is() {
 async fn a_port_that_is_taken_ends_it() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
-    let vars = [("FLINT_MODE", "http"), ("FLINT_FUNCTION", "f"), ("FLINT_BIND", "127.0.0.1"), ("FLINT_PORT", &port)];
+    let vars =
+        [("FLINT_MODE", "http"), ("FLINT_FUNCTION", "f"), ("FLINT_BIND", "127.0.0.1"), ("FLINT_PORT", &port)];
     let (code, _, stderr) = tokio::task::spawn_blocking({
         let vars = vars.map(|(name, value)| (name, value.to_owned()));
         move || run(&vars.each_ref().map(|(name, value)| (*name, value.as_str())), &[])

@@ -74,7 +74,9 @@ impl Function {
             ("PATH", &std::env::var("PATH").unwrap()),
         ];
         let command = serde_json::to_string(command).unwrap();
-        vars.into_iter().fold(function, |function, (name, value)| function.var(name, value)).var("FLINT_COMMAND", &command)
+        vars.into_iter()
+            .fold(function, |function, (name, value)| function.var(name, value))
+            .var("FLINT_COMMAND", &command)
     }
 
     /// A Python function, run by awslambdaric; the code defines `handler`.
@@ -153,7 +155,8 @@ impl Function {
             let (log, raw) = (log.clone(), raw.clone());
             async move {
                 while let Some(line) = lines.next_line().await.unwrap() {
-                    let parsed = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+                    let parsed =
+                        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
                     raw.lock().push(line);
                     log.send_modify(|log| log.push(parsed));
                 }
@@ -217,7 +220,8 @@ impl Watchdog {
     /// A metric's value.
     pub(crate) async fn metric(&self, name: &str) -> f64 {
         let page = self.admin("/metrics").await.text();
-        let line = page.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("{name}: {page}"));
+        let line =
+            page.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("{name}: {page}"));
         line.trim().parse().unwrap()
     }
 
@@ -257,7 +261,12 @@ impl Watchdog {
 
     /// Waits for the watchdog's end: its exit code.
     pub(crate) async fn exit(&mut self) -> i32 {
-        tokio::time::timeout(STUCK, self.child.wait()).await.expect("the watchdog ends").unwrap().code().unwrap()
+        tokio::time::timeout(STUCK, self.child.wait())
+            .await
+            .expect("the watchdog ends")
+            .unwrap()
+            .code()
+            .unwrap()
     }
 
     /// What the pod's status would show.
@@ -286,7 +295,9 @@ impl Watchdog {
         let mut found = vec![(self.pid(), 'R')];
         let mut at = 0;
         while let Some(&(parent, _)) = found.get(at) {
-            found.extend(stats.iter().filter(|(_, of, _)| *of == parent).map(|(pid, _, state)| (*pid, *state)));
+            found.extend(
+                stats.iter().filter(|(_, of, _)| *of == parent).map(|(pid, _, state)| (*pid, *state)),
+            );
             at += 1;
         }
         found.split_off(1)
@@ -303,7 +314,8 @@ impl Watchdog {
 impl Answer {
     pub(crate) async fn read(response: Response<Incoming>) -> Self {
         let (parts, body) = response.into_parts();
-        let body = tokio::time::timeout(STUCK, body.collect()).await.expect("the body ends").unwrap().to_bytes();
+        let body =
+            tokio::time::timeout(STUCK, body.collect()).await.expect("the body ends").unwrap().to_bytes();
         Self { status: parts.status, headers: parts.headers, body }
     }
 

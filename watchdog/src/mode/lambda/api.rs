@@ -170,6 +170,10 @@ async fn response(lambda: &Arc<Lambda>, child: u64, id: &str, request: Request<I
         return refused;
     }
     match request.headers().get(RESPONSE_MODE).map(HeaderValue::as_bytes) {
+        // aws-lambda-go streams without saying so; what it sends does.
+        None if stream::is_integration(request.headers()) => {
+            return stream::response(lambda, child, id, request).await;
+        }
         None => {}
         Some(mode) if mode.eq_ignore_ascii_case(b"streaming") => {
             return stream::response(lambda, child, id, request).await;
@@ -183,7 +187,12 @@ async fn response(lambda: &Arc<Lambda>, child: u64, id: &str, request: Request<I
     }
     let mut body = request.into_body();
     match Limited::new(&mut body, LARGEST_PAYLOAD).collect().await {
-        Ok(payload) => outcome(lambda, child, id, Outcome::Payload(payload.to_bytes())),
+        Ok(payload) => match payload.trailers().and_then(stream::failure_in) {
+            Some((failure, body)) => {
+                outcome(lambda, child, id, Outcome::Reported { failure, body, handled: false })
+            }
+            None => outcome(lambda, child, id, Outcome::Payload(payload.to_bytes())),
+        },
         Err(broken) if broken.is::<LengthLimitError>() => {
             let message = format!("Exceeded maximum allowed payload size ({LARGEST_PAYLOAD} bytes).");
             let failure = Failure::new("Function.ResponseSizeTooLarge", message.as_str());

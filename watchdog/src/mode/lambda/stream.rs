@@ -43,6 +43,13 @@ struct Opening {
     over: bool,
 }
 
+/// How it opens.
+enum Form {
+    Prelude,
+    /// With the first byte of the body, of this type.
+    Plain(Option<HeaderValue>),
+}
+
 /// Reads a streamed answer of the child's to its end and passes it on.
 pub(super) async fn response(
     lambda: &Arc<Lambda>,
@@ -51,9 +58,13 @@ pub(super) async fn response(
     request: Request<Incoming>,
 ) -> Response<Full<Bytes>> {
     let Some((kind, deadline)) = mark(lambda, child, id) else { return invalid_id() };
-    let content_type = request.headers().get(CONTENT_TYPE).cloned();
+    let form = if is_integration(request.headers()) {
+        Form::Prelude
+    } else {
+        Form::Plain(request.headers().get(CONTENT_TYPE).cloned())
+    };
     let mut body = request.into_body();
-    let opening = match open(&mut body, kind, content_type).await {
+    let opening = match open(&mut body, kind, form).await {
         Ok(opening) => opening,
         Err(failure) => {
             lambda.complete(child, id, Outcome::Failed(failure));
@@ -96,12 +107,7 @@ fn mark(lambda: &Lambda, child: u64, id: &str) -> Option<(Kind, Instant)> {
     Some((in_flight.invocation.kind, in_flight.invocation.ticket.deadline))
 }
 
-async fn open(
-    body: &mut Incoming,
-    kind: Kind,
-    content_type: Option<HeaderValue>,
-) -> Result<Opening, Failure> {
-    let has_prelude = content_type.as_ref().is_some_and(|given| given.as_bytes().starts_with(INTEGRATION));
+async fn open(body: &mut Incoming, kind: Kind, form: Form) -> Result<Opening, Failure> {
     let mut read = BytesMut::new();
     loop {
         let frame = body.frame().await.transpose().map_err(|broken| truncated(&broken))?;
@@ -111,7 +117,7 @@ async fn open(
                 false
             }
             Some(Err(frame)) => {
-                if let Some(failure) = frame.trailers_ref().and_then(failure_in) {
+                if let Some((failure, _)) = frame.trailers_ref().and_then(failure_in) {
                     return Err(failure);
                 }
                 true
@@ -125,7 +131,7 @@ async fn open(
                 over,
             });
         }
-        if !has_prelude {
+        if let Form::Plain(content_type) = form {
             return Ok(Opening { response: plain(content_type), first: read.freeze(), over });
         }
         if let Some(at) = read.windows(DELIMITER.len()).position(|window| window == DELIMITER) {
@@ -160,7 +166,7 @@ async fn pass(body: &mut Incoming, sender: &Sender, deadline: Instant) -> Result
                     }
                 }
                 Err(frame) => {
-                    if let Some(failure) = frame.trailers_ref().and_then(failure_in) {
+                    if let Some((failure, _)) = frame.trailers_ref().and_then(failure_in) {
                         return Err(failure);
                     }
                 }
@@ -189,12 +195,17 @@ fn plain(content_type: Option<HeaderValue>) -> Response<()> {
     response
 }
 
-/// The error that the trailers report: its type, and its body as JSON in base64.
-fn failure_in(trailers: &HeaderMap) -> Option<Failure> {
+/// Whether an answer has its head in a prelude.
+pub(super) fn is_integration(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(|given| given.as_bytes().starts_with(INTEGRATION))
+}
+
+/// The error that the trailers report: its type, and its body, which comes as JSON in base64.
+pub(super) fn failure_in(trailers: &HeaderMap) -> Option<(Failure, Bytes)> {
     let error_type = trailers.get(ERROR_TYPE)?.to_str().ok()?;
     let body =
         trailers.get(ERROR_BODY).and_then(|value| STANDARD.decode(value.as_bytes()).ok()).unwrap_or_default();
-    Some(Failure::from_runtime(&body, Some(error_type)))
+    Some((Failure::from_runtime(&body, Some(error_type)), Bytes::from(body)))
 }
 
 fn truncated(broken: &hyper::Error) -> Failure {
@@ -216,6 +227,6 @@ mod tests {
         trailers.insert(ERROR_TYPE, "Runtime.StreamError".parse().unwrap());
         let body = STANDARD.encode(r#"{"errorType":"TypeError","errorMessage":"boom"}"#);
         trailers.insert(ERROR_BODY, body.parse().unwrap());
-        assert_eq!(failure_in(&trailers).unwrap().line(), "TypeError: boom");
+        assert_eq!(failure_in(&trailers).unwrap().0.line(), "TypeError: boom");
     }
 }

@@ -90,7 +90,10 @@ async fn what_leads_out_is_refused() {
     ];
     for package in packages {
         let (result, folder) = package.unpack().await;
-        assert!(matches!(result, Err(UnpackError::Path(_) | UnpackError::Link(..) | UnpackError::Io(_))), "{result:?}");
+        assert!(
+            matches!(result, Err(UnpackError::Path(_) | UnpackError::Link(..) | UnpackError::Io(_))),
+            "{result:?}"
+        );
         assert!(!folder.path().join("escaped").exists());
     }
 }

@@ -24,7 +24,12 @@ pub(crate) fn python_with_awslambdaric() -> String {
 
 /// Flint's client for Node.
 pub(crate) fn node_client() -> String {
-    text(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../runtimes/nodejs/client/index.mjs").canonicalize().unwrap())
+    text(
+        &Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../runtimes/nodejs/client/index.mjs")
+            .canonicalize()
+            .unwrap(),
+    )
 }
 
 /// A function over aws-lambda-go.

@@ -65,7 +65,10 @@ impl Home {
 
     /// Answers the next requests so.
     pub(crate) fn answer_with(&self, statuses: impl IntoIterator<Item = u16>) {
-        self.state.statuses.lock().extend(statuses.into_iter().map(|status| StatusCode::from_u16(status).unwrap()));
+        self.state
+            .statuses
+            .lock()
+            .extend(statuses.into_iter().map(|status| StatusCode::from_u16(status).unwrap()));
     }
 
     /// The next announcement.
