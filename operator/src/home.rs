@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 mod announce;
 mod packages;
 
+use announce::Refused;
 pub(crate) use packages::{PackageSource, Packages};
 
 use crate::{
@@ -116,7 +117,12 @@ impl Home {
                 answer
             }
             Err(refused) => {
-                tracing::warn!(%source, reason = refused.reason(), "an announcement was refused");
+                if refused == Refused::Unknown {
+                    // The watch is a moment behind; the instance calls again.
+                    tracing::debug!(%source, "an announcement came before its pod was known");
+                } else {
+                    tracing::warn!(%source, reason = refused.reason(), "an announcement was refused");
+                }
                 self.control.metrics.announcement_refused(refused.reason());
                 refusal(refused.status(), refused.reason(), &refused.to_string())
             }
