@@ -52,8 +52,11 @@ pub struct Config {
     /// Where Kubernetes looks for the reason of an end.
     pub termination_log: PathBuf,
     /// What goes on to the child: the user's variables, and Flint's three names.
-    pub environment: Vec<(OsString, OsString)>,
+    pub environment: Variables,
 }
+
+/// Environment variables, in order; the last of a name counts.
+pub type Variables = Vec<(OsString, OsString)>;
 
 /// Whose instance this is.
 #[derive(Debug, Clone)]
@@ -128,8 +131,7 @@ impl Config {
     /// # Errors
     /// The first thing that is wrong.
     pub fn from_vars(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Self, ConfigError> {
-        let (ours, environment) = split(vars);
-        let vars = Vars(ours);
+        let (vars, environment) = split(vars);
         let mode = vars
             .parsed("FLINT_MODE", "lambda, http or process")?
             .ok_or(ConfigError::Missing("FLINT_MODE"))?;
@@ -187,17 +189,15 @@ impl Config {
 }
 
 /// The `FLINT_*` ones are ours; three of them are the child's too.
-fn split(
-    vars: impl IntoIterator<Item = (OsString, OsString)>,
-) -> (Vec<(String, OsString)>, Vec<(OsString, OsString)>) {
-    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+fn split(vars: impl IntoIterator<Item = (OsString, OsString)>) -> (Vars, Variables) {
+    let (mut ours, mut theirs) = (Vars(Vec::new()), Variables::new());
     for (name, value) in vars {
         match name.to_str().filter(|name| name.starts_with("FLINT_")) {
             Some(flint) => {
                 if matches!(flint, "FLINT_FUNCTION" | "FLINT_NAMESPACE" | "FLINT_REVISION") {
                     theirs.push((name.clone(), value.clone()));
                 }
-                ours.push((flint.to_owned(), value));
+                ours.0.push((flint.to_owned(), value));
             }
             None => theirs.push((name, value)),
         }

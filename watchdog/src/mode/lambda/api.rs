@@ -166,7 +166,7 @@ fn saturated(millis: u128) -> u64 {
 }
 
 async fn response(lambda: &Arc<Lambda>, child: u64, id: &str, request: Request<Incoming>) -> Reply {
-    if let Err(refused) = check(lambda, child, id) {
+    if let Some(refused) = refusal(lambda, child, id) {
         return refused;
     }
     match request.headers().get(RESPONSE_MODE).map(HeaderValue::as_bytes) {
@@ -210,7 +210,7 @@ async fn response(lambda: &Arc<Lambda>, child: u64, id: &str, request: Request<I
 }
 
 async fn invocation_error(lambda: &Arc<Lambda>, child: u64, id: &str, request: Request<Incoming>) -> Reply {
-    if let Err(refused) = check(lambda, child, id) {
+    if let Some(refused) = refusal(lambda, child, id) {
         return refused;
     }
     let header_type = error_type(request.headers());
@@ -239,13 +239,13 @@ async fn init_error(lambda: &Arc<Lambda>, child: u64, request: Request<Incoming>
 }
 
 /// An answer may be given once, to an invocation that this child has.
-fn check(lambda: &Lambda, child: u64, id: &str) -> Result<(), Reply> {
+fn refusal(lambda: &Lambda, child: u64, id: &str) -> Option<Reply> {
     match lambda.table.lock().child(child).and_then(|entry| entry.in_flight.get(id)) {
-        None => Err(invalid_id()),
+        None => Some(invalid_id()),
         Some(in_flight) if in_flight.streaming => {
-            Err(error(StatusCode::FORBIDDEN, "InvalidStateTransition", "the answer has begun already"))
+            Some(error(StatusCode::FORBIDDEN, "InvalidStateTransition", "the answer has begun already"))
         }
-        Some(_) => Ok(()),
+        Some(_) => None,
     }
 }
 

@@ -1,15 +1,17 @@
 //! A request as environment variables, as programs for classic function platforms expect them.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 
 use flint_core::wire;
 use http::request::Parts;
 
+use crate::config::Variables;
+
 /// Variables of one request. Several headers of a name are joined with commas; Flint's own and what could be taken for a
 /// proxy's configuration (`Http_Proxy`) are left out.
-pub(super) fn environment(request: &Parts, request_id: &str) -> Vec<(OsString, OsString)> {
-    let mut variables: Vec<(OsString, OsString)> = vec![
+pub(super) fn environment(request: &Parts, request_id: &str) -> Variables {
+    let mut variables: Variables = vec![
         ("Http_Method".into(), request.method.as_str().into()),
         ("Http_Path".into(), request.uri.path().into()),
         ("Http_Query".into(), request.uri.query().unwrap_or_default().into()),
