@@ -9,10 +9,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request, Status, Streaming};
 
 use super::{failures::Failing, *};
-use crate::{
-    startability::CRASH_LOOP,
-    stores::tests::{Fill, stores},
-};
+use crate::{startability::CRASH_LOOP, stores::tests::stores};
 
 const KEY: &str = "control-key";
 
@@ -74,9 +71,7 @@ pub(crate) fn report(function: &str, concurrency: f64, queued: u32, in_flight: u
 }
 
 struct Running {
-    stores: Stores,
     control: Arc<Control>,
-    fill: Fill,
     address: SocketAddr,
     leader: watch::Sender<bool>,
     firings: Arc<Memory>,
@@ -125,7 +120,7 @@ async fn running() -> Running {
         leads,
         shutdown.clone(),
     ));
-    Running { stores, control, fill, address, leader, firings, _shutdown: shutdown.drop_guard() }
+    Running { control, address, leader, firings, _shutdown: shutdown.drop_guard() }
 }
 
 fn message(message: gateway_message::Message) -> GatewayMessage {
