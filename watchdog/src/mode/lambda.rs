@@ -15,7 +15,7 @@
 //! apart: the variable is set to the function's concurrency, a child gets as many invocations as it has polls parked, and when
 //! invocations wait although every child is busy, another child is started, up to one for each. A client that forks one worker
 //! for each (awslambdaric) does better as several children, where a timeout ends one worker and not all; a Runtime that has
-//! such a client sets `AWS_LAMBDA_MAX_CONCURRENCY` to `1` in its environment, and the variable is not raised then.
+//! such a client sets `AWS_LAMBDA_MAX_CONCURRENCY` to `1` in its image or environment, and the variable is not raised then.
 //!
 //! # The end of an invocation
 //!
