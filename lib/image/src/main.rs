@@ -1,6 +1,6 @@
 //! `flint-image`: makes images from recipes and pushes them, without a container engine.
 
-use std::{io::IsTerminal as _, path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::Parser;
 use flint_image::{Credentials, Error, Image, Platform, Recipe, Reference, Registry, Store, Variables};
@@ -22,9 +22,9 @@ struct Args {
     /// REGISTRY or REGISTRY/PREFIX to push to; plain HTTP on this machine's loopback, TLS elsewhere.
     #[arg(long, value_name = "REGISTRY")]
     push: Option<String>,
-    /// The tag.
-    #[arg(long, default_value = "latest")]
-    tag: String,
+    /// The tag; may be given several times.
+    #[arg(long = "tag", value_name = "TAG", default_value = "latest")]
+    tags: Vec<String>,
     /// A folder to write OCI image layouts to, one folder an image.
     #[arg(long, value_name = "FOLDER")]
     layout: Option<PathBuf>,
@@ -67,40 +67,37 @@ async fn run(args: Args) -> Result<(), Error> {
         let recipe = Recipe::read(path)?;
         let image = recipe.build(&variables, &store, platform.clone())?;
         if let Some(folder) = &args.layout {
-            image.write_layout(&folder.join(recipe.name()), &args.tag)?;
+            image.write_layout(&folder.join(recipe.name()), &args.tags[0])?;
         }
         let (name, news) = match &args.push {
             Some(to) => {
-                push(&registry, &image, &format!("{}/{}", to.trim_end_matches('/'), recipe.name()), &args.tag)
-                    .await?
+                let name = format!("{}/{}", to.trim_end_matches('/'), recipe.name());
+                let news = push(&registry, &image, &name, &args.tags).await?;
+                (name, news)
             }
             None => (recipe.name().to_owned(), "not pushed".to_owned()),
         };
-        let style = if std::io::stderr().is_terminal() { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
         let (megabytes, seconds) = (mega(image.size()), started.elapsed().as_secs_f64());
-        eprintln!(
-            "  {}{:<20}{} {megabytes:>7.1} MB  {seconds:>5.1} s  {news}",
-            style.0,
-            recipe.name(),
-            style.1
-        );
+        eprintln!("  {:<20} {megabytes:>7.1} MB  {seconds:>5.1} s  {news}", recipe.name());
         println!("{name}@{}", image.digest());
     }
     Ok(())
 }
 
-async fn push(registry: &Registry, image: &Image, name: &str, tag: &str) -> Result<(String, String), Error> {
-    let reference: Reference = format!("{name}:{tag}").parse()?;
-    let pushed = registry.push(image, &reference).await?;
-    let news = match pushed.sent {
+/// Pushes under every tag, and tells what it took.
+async fn push(registry: &Registry, image: &Image, name: &str, tags: &[String]) -> Result<String, Error> {
+    let (mut sent, mut bytes, mut there) = (0, 0, 0);
+    for tag in tags {
+        let reference: Reference = format!("{name}:{tag}").parse()?;
+        let pushed = registry.push(image, &reference).await?;
+        sent += pushed.sent;
+        bytes += pushed.bytes;
+        there = there.max(pushed.present + pushed.mounted);
+    }
+    Ok(match sent {
         0 => "was there".into(),
-        sent => format!(
-            "sent {:.1} MB in {sent} blobs, {} were there",
-            mega(pushed.bytes),
-            pushed.present + pushed.mounted
-        ),
-    };
-    Ok((name.to_owned(), news))
+        sent => format!("sent {:.1} MB in {sent} blobs, {there} were there", mega(bytes)),
+    })
 }
 
 // Sizes are for people: what an f64 cannot hold of them is nothing.
