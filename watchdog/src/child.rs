@@ -140,6 +140,12 @@ impl Child {
 // === impl Handle ===
 
 impl Handle {
+    /// A handle for tests that end nobody.
+    #[cfg(test)]
+    pub(crate) fn of(pid: i32) -> Self {
+        Self(Pid::from_raw(pid))
+    }
+
     /// The process id.
     #[must_use]
     pub fn pid(self) -> i32 {

@@ -132,9 +132,10 @@ impl Logger {
         let Ok(theirs) = serde_json::from_str::<Map<String, Value>>(text) else { return false };
         let named = |names: &[&str]| names.iter().find_map(|name| theirs.get(*name)).and_then(Value::as_str);
         let level = named(&["level", "severity"]).map_or("info", normalized);
-        let message = named(&["message", "msg"]).unwrap_or_default();
+        let message =
+            ["message", "msg"].iter().find_map(|name| theirs.get(*name)).map_or_else(String::new, text_of);
         let id = named(&["requestId", "aws_request_id", "request_id", "AWSRequestId"]).or(request_id);
-        let mut line = self.open(level, id, message);
+        let mut line = self.open(level, id, &message);
         for (name, value) in &theirs {
             if !matches!(
                 name.as_str(),
@@ -166,6 +167,10 @@ impl Logger {
         line.push_str("}\n");
         self.sink.push(line.as_bytes());
     }
+}
+
+fn text_of(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 fn push_string(line: &mut String, text: &str) {

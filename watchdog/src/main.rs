@@ -18,6 +18,8 @@ FLINT_MODE (lambda, http or process), FLINT_COMMAND (a JSON array) and the other
 
 fn main() -> ExitCode {
     let started = Instant::now();
+    // The child has the same user: without this it could read the key in this process's environment.
+    let _ = nix::sys::prctl::set_dumpable(false);
     match std::env::args().nth(1).as_deref() {
         None => {}
         Some("--version" | "-V") => {

@@ -50,10 +50,12 @@ pub fn event_from_request(
     }
 }
 
-/// The address of the client: the first of `x-forwarded-for`, which the gateway keeps.
+/// The address that the gateway saw: the last of `x-forwarded-for`. The ones before it are what the client claims, and a
+/// function may decide by this field.
 fn source_ip(request: &Parts) -> &str {
-    let forwarded = request.headers.get("x-forwarded-for").and_then(|value| value.to_str().ok());
-    forwarded.and_then(|list| list.split(',').next()).map_or("", str::trim)
+    let forwarded = request.headers.get_all("x-forwarded-for").iter().next_back();
+    let list = forwarded.and_then(|value| value.to_str().ok()).unwrap_or_default();
+    list.rsplit(',').next().map_or("", str::trim)
 }
 
 fn host(request: &Parts) -> &str {

@@ -69,6 +69,15 @@ async fn a_childs_json_line_keeps_its_fields() {
 }
 
 #[tokio::test]
+async fn a_message_that_is_no_text_is_carried_all_the_same() {
+    let lines = logged(Level::Info, |logger| {
+        logger.relay(Origin::Stdout, None, r#"{"message":{"a":1}}"#, None);
+    })
+    .await;
+    assert_eq!(lines[0]["message"], r#"{"a":1}"#);
+}
+
+#[tokio::test]
 async fn a_json_line_that_names_its_request_belongs_to_it() {
     let lines = logged(Level::Info, |logger| {
         logger.relay(Origin::Stdout, None, r#"{"message":"m","requestId":"theirs"}"#, None);

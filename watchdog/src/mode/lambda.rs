@@ -37,9 +37,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use flint_core::event::{Context, Format, event_from_request};
 use flint_core::wire::{self, ErrorCode};
+use http::header::EXPECT;
 use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, timeout_at};
@@ -56,6 +57,8 @@ use crate::ticket::Ticket;
 
 /// What Lambda takes and gives at most in one piece: 6 MiB and a little for the envelope.
 const LARGEST_PAYLOAD: usize = 6_291_556;
+/// What is too large is read away up to this.
+const READ_AWAY: usize = 64 * 1024 * 1024;
 /// Children and parked polls of a function without a limit of its own.
 const NO_LIMIT: usize = 100;
 
@@ -110,14 +113,9 @@ impl Lambda {
     ) -> Response<Answer> {
         let (parts, body) = request.into_parts();
         let kind = Kind::of(&parts.headers);
-        let body = match timeout_at(ticket.deadline, Limited::new(body, LARGEST_PAYLOAD).collect()).await {
-            Ok(Ok(body)) => body.to_bytes(),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => return too_large(ticket),
-            // The client broke off: nobody reads this.
-            Ok(Err(error)) => {
-                return refuse(ticket, ErrorCode::BadRequest, &format!("the body was cut off: {error}"));
-            }
-            Err(_) => return refuse(ticket, ErrorCode::Timeout, "the body did not come in time"),
+        let body = match self.read(&parts.headers, body, &ticket).await {
+            Ok(body) => body,
+            Err((code, message)) => return refuse(ticket, code, &message),
         };
         let event = match kind {
             Kind::Raw if body.is_empty() => Bytes::from_static(b"{}"),
@@ -135,7 +133,7 @@ impl Lambda {
             }
         };
         if event.len() > LARGEST_PAYLOAD {
-            return too_large(ticket);
+            return refuse(ticket, ErrorCode::RequestTooLarge, &too_large());
         }
         let id = ticket.id.clone();
         let (reply, answer) = oneshot::channel();
@@ -152,6 +150,30 @@ impl Lambda {
             reply,
         });
         answer.await.unwrap_or_else(|_| refusal(ErrorCode::FunctionFailed, "the instance ended", &id))
+    }
+
+    /// Reads the body. One that is said to be too large is not asked for; one that comes unasked is read away, so that the
+    /// refusal is read instead of a broken connection.
+    async fn read(
+        &self,
+        headers: &HeaderMap,
+        mut body: Incoming,
+        ticket: &Ticket,
+    ) -> Result<Bytes, (ErrorCode, String)> {
+        let refused = || (ErrorCode::RequestTooLarge, too_large());
+        if body.size_hint().lower() > LARGEST_PAYLOAD as u64 && headers.contains_key(EXPECT) {
+            return Err(refused());
+        }
+        match timeout_at(ticket.deadline, Limited::new(&mut body, LARGEST_PAYLOAD).collect()).await {
+            Ok(Ok(body)) => Ok(body.to_bytes()),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => {
+                let _ = timeout_at(ticket.deadline, Limited::new(body, READ_AWAY).collect()).await;
+                Err(refused())
+            }
+            // The client broke off: nobody reads this.
+            Ok(Err(error)) => Err((ErrorCode::BadRequest, format!("the body was cut off: {error}"))),
+            Err(_) => Err((ErrorCode::Timeout, "the body did not come in time".to_owned())),
+        }
     }
 
     fn submit(self: &Arc<Self>, invocation: Invocation) {
@@ -183,10 +205,8 @@ impl Kind {
     }
 }
 
-fn too_large(ticket: Ticket) -> Response<Answer> {
-    let message =
-        format!("the event would be larger than {LARGEST_PAYLOAD} bytes, which is what a function can take");
-    refuse(ticket, ErrorCode::RequestTooLarge, &message)
+fn too_large() -> String {
+    format!("the event would be larger than {LARGEST_PAYLOAD} bytes, which is what a function can take")
 }
 
 fn refuse(ticket: Ticket, code: ErrorCode, message: &str) -> Response<Answer> {

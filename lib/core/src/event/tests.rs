@@ -42,7 +42,7 @@ fn a_request_becomes_the_event_of_format_2() {
             "requestContext": {
                 "accountId": "anonymous", "apiId": "thumbnail", "domainName": "thumbnail.shop.example",
                 "domainPrefix": "thumbnail",
-                "http": {"method": "POST", "path": "/my/path", "protocol": "HTTP/1.1", "sourceIp": "192.0.2.1",
+                "http": {"method": "POST", "path": "/my/path", "protocol": "HTTP/1.1", "sourceIp": "10.0.0.1",
                          "userAgent": "agent"},
                 "requestId": "id-1", "routeKey": "$default", "stage": "$default",
                 "time": "12/Mar/2020:19:03:58 +0000", "timeEpoch": 1_584_039_838_390_i64
@@ -65,7 +65,7 @@ fn a_request_becomes_the_event_of_format_1_with_every_value_of_headers_and_param
     assert!(event["headers"].get("X-Flint-Timeout-Ms").is_none());
     assert_eq!(event["queryStringParameters"], json!({"parameter1": "value2", "parameter2": "a b c"}));
     assert_eq!(event["multiValueQueryStringParameters"]["parameter1"], json!(["value1", "value2"]));
-    assert_eq!(event["requestContext"]["identity"]["sourceIp"], "192.0.2.1");
+    assert_eq!(event["requestContext"]["identity"]["sourceIp"], "10.0.0.1");
     assert_eq!(event["requestContext"]["requestTimeEpoch"], 1_584_039_838_390_i64);
     assert_eq!(event["stageVariables"], Value::Null);
     assert_eq!(event["body"], "text");

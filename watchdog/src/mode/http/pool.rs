@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -111,7 +111,7 @@ impl Pool {
 
     /// Whether anybody listens.
     pub(super) async fn probe(&self) -> bool {
-        TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).await.is_ok()
+        loopback(self.port).await.is_ok()
     }
 
     /// A connection is kept when its answer's head is there, and is ready when the body is over. One that never becomes ready
@@ -134,8 +134,7 @@ impl Pool {
     }
 
     async fn stream(&self) -> Result<TokioIo<TcpStream>, SendError> {
-        let stream =
-            TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).await.map_err(SendError::Connect)?;
+        let stream = loopback(self.port).await.map_err(SendError::Connect)?;
         let _ = stream.set_nodelay(true);
         Ok(TokioIo::new(stream))
     }
@@ -157,6 +156,14 @@ impl Pool {
         tokio::spawn(connection);
         *self.multiplexed.lock() = Some(sender.clone());
         Ok(sender)
+    }
+}
+
+/// A server that listens on "localhost" may have taken that for either family.
+async fn loopback(port: u16) -> io::Result<TcpStream> {
+    match TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await {
+        Err(refused) => TcpStream::connect((Ipv6Addr::LOCALHOST, port)).await.map_err(|_| refused),
+        connected => connected,
     }
 }
 

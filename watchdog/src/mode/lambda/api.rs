@@ -19,14 +19,12 @@ use tokio_util::task::TaskTracker;
 
 use super::outcome::Outcome;
 use super::table::Event;
-use super::{LARGEST_PAYLOAD, Lambda, environment, stream};
+use super::{LARGEST_PAYLOAD, Lambda, READ_AWAY, environment, stream};
 use crate::logs::Level;
 use crate::termination::Failure;
 
 /// Clients send the cause of an error in a header of up to 1 MiB.
 const LARGEST_HEAD: usize = 2 * 1024 * 1024;
-/// An answer over the limit is read away up to this, so that the refusal is read instead of a broken connection.
-const READ_AWAY: usize = 64 * 1024 * 1024;
 
 pub(super) const ERROR_TYPE: &str = "lambda-runtime-function-error-type";
 const RESPONSE_MODE: &str = "lambda-runtime-function-response-mode";

@@ -316,3 +316,6 @@ impl ChildEntry {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
