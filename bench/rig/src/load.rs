@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, rc::Rc, time::Duration};
 
 use anyhow::Context;
+use clap::Args;
 use hdrhistogram::Histogram;
 use tokio::{
     runtime::{Builder, LocalOptions},
@@ -10,7 +11,32 @@ use tokio::{
     time::Instant,
 };
 
-use crate::wire::{Wire, get};
+use crate::{
+    report::Times,
+    wire::{Wire, get},
+};
+
+/// Loads one address, and says what came of it.
+#[derive(Debug, Args)]
+pub(crate) struct Single {
+    /// IP:PORT.
+    address: SocketAddr,
+    /// The path with its query.
+    #[arg(long, default_value = "/")]
+    path: String,
+    /// The `host`.
+    #[arg(long, default_value = "bench.example")]
+    host: String,
+    /// Client connections.
+    #[arg(long, short, default_value_t = 16)]
+    connections: usize,
+    /// Requests per second for an open load; without it the loop is closed.
+    #[arg(long)]
+    rate: Option<f64>,
+    /// How long, in seconds.
+    #[arg(long, default_value_t = 5.0)]
+    seconds: f64,
+}
 
 /// What to load.
 #[derive(Clone, Debug)]
@@ -38,6 +64,32 @@ pub(crate) struct Load {
     pub(crate) seconds: f64,
     /// In microseconds.
     pub(crate) latency: Histogram<u64>,
+}
+
+// === impl Single ===
+
+impl Single {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        let target = Target { address: self.address, host: self.host, path: self.path };
+        let shape = Shape {
+            connections: self.connections,
+            rate: self.rate,
+            warm_up: Duration::ZERO,
+            time: Duration::from_secs_f64(self.seconds),
+        };
+        let load = run(&target, shape, || {})?;
+        let times = Times::of(&load.latency);
+        println!(
+            "{} answered 200, {} failed, {:.0} per second; p50 {:.3} ms, p99 {:.3} ms, max {:.3} ms",
+            load.requests,
+            load.failed,
+            load.requests as f64 / load.seconds,
+            times.p50,
+            times.p99,
+            times.max
+        );
+        Ok(())
+    }
 }
 
 /// Everything after the warm-up is counted, between the two calls of `edge`.

@@ -17,9 +17,9 @@ mod reverse;
 mod rivals;
 mod wire;
 
-// The engine is measured with the allocator that it is shipped with.
+// The engine is measured with the allocator that the gateway is shipped with.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Measures Flint beside its rivals.
 #[derive(Debug, Parser)]
@@ -35,6 +35,7 @@ enum Benchmark {
     ColdStart(cold::Cold),
     Apply(apply::Apply),
     Idle(idle::Idle),
+    Load(load::Single),
     /// The backend of `proxy`, as a process of its own.
     #[command(hide = true)]
     Backend {
@@ -59,6 +60,7 @@ fn main() -> anyhow::Result<()> {
         Benchmark::ColdStart(cold) => wait(cold.run()),
         Benchmark::Apply(apply) => wait(apply.run()),
         Benchmark::Idle(idle) => idle.run(),
+        Benchmark::Load(load) => load.run(),
         Benchmark::Backend { listen } => backend::run(listen),
         Benchmark::Engine { listen, upstream, workers } => reverse::run(listen, upstream, workers),
     }

@@ -41,9 +41,11 @@ pub enum Refusal {
     Length,
 }
 
-/// Fields that one look over the names has found.
+/// Fields that one look over all of them has found.
 #[derive(Default)]
 struct Found {
+    hosts: u8,
+    lengths: u8,
     connection: bool,
     keep_alive: bool,
     proxy: bool,
@@ -77,18 +79,20 @@ pub fn request<B>(request: &mut Request<B>, connection: &Connection) -> Result<P
     let authority = request.uri().authority().map(|authority| HeaderValue::from_str(authority.as_str()));
     let version = request.version();
     let headers = request.headers_mut();
-    let host = match authority {
+    let found = Found::look(headers);
+    if found.lengths > 1 {
+        return Err(Refusal::Length);
+    }
+    let host = match (authority, found.hosts) {
         // The target's authority wins over `host` (RFC 9112, 3.2.2); on HTTP/2 it usually is the only one.
-        Some(authority) => {
+        (Some(authority), _) => {
             let authority = authority.map_err(|_| Refusal::Host)?;
             headers.insert(header::HOST, authority.clone());
             authority
         }
-        None => one(headers, &header::HOST, Refusal::Host)?.ok_or(Refusal::Host)?.clone(),
+        (None, 1) => headers.get(header::HOST).ok_or(Refusal::Host)?.clone(),
+        (None, _) => return Err(Refusal::Host),
     };
-    one(headers, &header::CONTENT_LENGTH, Refusal::Length)?;
-
-    let found = Found::look(headers);
     let passage = if found.upgrade && version == Version::HTTP_11 && upgrades(headers) {
         Passage::Upgrade
     } else {
@@ -117,16 +121,6 @@ pub fn answer<B>(response: &mut Response<B>, passage: Passage) {
 #[must_use]
 pub fn is_grpc(headers: &HeaderMap) -> bool {
     headers.get(header::CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
-}
-
-fn one<'a>(
-    headers: &'a HeaderMap,
-    name: &HeaderName,
-    refusal: Refusal,
-) -> Result<Option<&'a HeaderValue>, Refusal> {
-    let mut values = headers.get_all(name).iter();
-    let first = values.next();
-    if values.next().is_some() { Err(refusal) } else { Ok(first) }
 }
 
 /// A value after those that proxies before us put there.
@@ -171,8 +165,10 @@ fn upgrades(headers: &HeaderMap) -> bool {
 impl Found {
     fn look(headers: &HeaderMap) -> Self {
         let mut found = Self::default();
-        for name in headers.keys() {
+        for (name, _) in headers {
             match name.as_str() {
+                "host" => found.hosts = found.hosts.saturating_add(1),
+                "content-length" => found.lengths = found.lengths.saturating_add(1),
                 "connection" => found.connection = true,
                 "keep-alive" => found.keep_alive = true,
                 "proxy-connection" | "proxy-authorization" | "proxy-authenticate" => found.proxy = true,

@@ -1,5 +1,7 @@
 //! An endpoint against instances that do what real ones do only sometimes.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! HTTP/2 at both ends: streams, trailers, and what an instance refuses.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use std::{convert::Infallible, net::SocketAddr};

@@ -1,10 +1,10 @@
 //! What the tests of the engine share: an endpoint to send to, and a small proxy made of the engine's parts.
-#![allow(dead_code, unreachable_pub, missing_docs)]
+#![allow(dead_code, unreachable_pub, missing_docs, clippy::unwrap_used)]
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
     rc::Rc,
-    sync::{Arc, Mutex},
+    sync::Arc,
     thread::JoinHandle,
     time::Duration,
 };
@@ -17,6 +17,7 @@ use flint_proxy::{
 use http::{Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 /// The proxy's limit on bodies.
@@ -61,7 +62,7 @@ pub struct Noting(Ends);
 
 impl Guard for Noting {
     fn ended(self, end: End, bytes: u64) {
-        self.0.lock().unwrap().push((end, bytes));
+        self.0.lock().push((end, bytes));
     }
 }
 
