@@ -95,6 +95,7 @@ async fn the_functions_own_timeout_holds_where_the_gateway_names_none_or_a_longe
     let watchdog = Function::python(BAD).timeout_ms(250).ready().await;
     for millis in ["999999", "nonsense"] {
         assert_eq!(within(&watchdog, "/hang", millis).await.2, "Task timed out after 0.25 seconds");
+        watchdog.becomes_ready().await;
     }
 }
 

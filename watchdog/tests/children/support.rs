@@ -213,6 +213,11 @@ impl Watchdog {
         tokio::time::timeout(STUCK, send(self.port, request)).await.expect("the watchdog answers")
     }
 
+    /// Waits until its child is ready, again.
+    pub(crate) async fn becomes_ready(&self) {
+        while self.admin("/readyz").await.status != 200 {}
+    }
+
     pub(crate) async fn admin(&self, path: &str) -> Answer {
         Answer::read(send(self.admin_port, request(Method::GET, path, "")).await).await
     }

@@ -210,6 +210,7 @@ impl Lambda {
             several: environment::told_concurrency(config) > 1,
             init_error: None,
             in_flight: std::collections::HashMap::new(),
+            idle_since: worker.started,
             attribution: worker.attribution.clone(),
             pipes: worker.pipes.clone(),
             polls: std::collections::VecDeque::new(),

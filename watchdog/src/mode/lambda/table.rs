@@ -63,6 +63,8 @@ pub(super) struct ChildEntry {
     pub(super) several: bool,
     pub(super) init_error: Option<Failure>,
     pub(super) in_flight: HashMap<Arc<str>, InFlight>,
+    /// When its last invocation was over.
+    pub(super) idle_since: Instant,
     pub(super) attribution: Arc<Attribution>,
     pub(super) pipes: Pipes,
     pub(super) polls: VecDeque<(u64, oneshot::Sender<Event>)>,
@@ -80,6 +82,9 @@ pub(super) struct Table {
     armed: Option<Instant>,
     next: u64,
 }
+
+/// A child that has answered polls again within a moment; one that has not after this long will not.
+const STUCK: Duration = Duration::from_secs(1);
 
 /// What a sweep found.
 #[derive(Default)]
@@ -186,7 +191,9 @@ impl Table {
 
     /// Takes an invocation away from its child: whoever has it answers it.
     pub(super) fn take(&mut self, number: u64, id: &str) -> Option<InFlight> {
-        self.child(number)?.in_flight.remove(id)
+        let child = self.child(number)?;
+        child.idle_since = Instant::now();
+        child.in_flight.remove(id)
     }
 
     /// Whether any child can take requests, now or after the ones it works on.
@@ -243,11 +250,17 @@ impl Table {
                 .map(|(id, _)| id.clone())
                 .collect();
             let timed_out = !ids.is_empty();
+            if timed_out {
+                child.idle_since = now;
+            }
             overdue.invocations.extend(
                 ids.iter().filter_map(|id| child.in_flight.remove(id)).map(|late| (late.invocation, true)),
             );
-            let idle_and_stuck =
-                stuck && child.init.is_some() && child.in_flight.is_empty() && child.polls.is_empty();
+            let idle_and_stuck = stuck
+                && child.init.is_some()
+                && child.in_flight.is_empty()
+                && child.polls.is_empty()
+                && now.saturating_duration_since(child.idle_since) >= STUCK;
             if (timed_out || idle_and_stuck) && !child.retiring {
                 child.retiring = true;
                 overdue.retired = true;

@@ -73,6 +73,7 @@ impl World {
             several,
             init_error: None,
             in_flight: HashMap::new(),
+            idle_since: Instant::now(),
             attribution,
             pipes,
             polls: VecDeque::new(),
@@ -201,6 +202,19 @@ async fn a_child_that_has_nothing_to_do_and_does_not_poll_is_stuck() {
     world.comes("b", 1000);
     later(1000).await;
     assert_eq!(world.overdue(), (vec!["b".to_owned()], vec![7]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_child_that_has_answered_in_this_moment_is_not_stuck() {
+    let mut world = World::new();
+    world.child(7, false);
+    let (_poll, _) = world.polls(7);
+    world.comes("a", 60_000);
+    world.comes("b", 1000);
+    later(999).await;
+    world.table.take(7, "a").unwrap();
+    later(1).await;
+    assert_eq!(world.overdue(), (vec!["b".to_owned()], vec![]));
 }
 
 #[tokio::test(start_paused = true)]
