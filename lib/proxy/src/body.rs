@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use crate::{pool::Lease, replay::Attempt};
+use crate::{replay::Attempt, upstream::Lease};
 
 /// A boxed error, as `http_body` implementations carry them.
 pub type BoxError = Box<dyn StdError + Send + Sync>;

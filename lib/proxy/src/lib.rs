@@ -48,10 +48,13 @@
 
 mod body;
 mod connection;
+mod endpoint;
 mod exec;
 pub mod forward;
+mod gate;
 mod guard;
 mod io;
+mod listener;
 mod multiplex;
 mod pool;
 mod replay;
@@ -60,13 +63,15 @@ mod serve;
 mod target;
 mod timeout;
 pub mod upgrade;
+mod upstream;
 mod worker;
 
 pub use self::{
     body::{Body, BodyError, BoxError},
     connection::{Connection, Limits, Protocol},
+    endpoint::{Endpoint, EndpointStats},
     guard::{End, Guard, Guarded},
-    pool::{Endpoint, EndpointStats, Pool, PoolConfig},
+    pool::{Pool, PoolConfig},
     replay::{REPLAY_BUFFER, Replay},
     send::{NotSent, NotSentReason, SendError},
     serve::Handler,

@@ -10,7 +10,7 @@ use hyper::client::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpStream, sync::Notify};
 
-use crate::{body::Body, exec::LocalExec, pool::Open};
+use crate::{body::Body, exec::LocalExec, upstream::Open};
 
 /// An endpoint's HTTP/2 connections.
 #[derive(Default)]

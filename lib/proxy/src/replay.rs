@@ -4,28 +4,24 @@
 //! An attempt reads first what the buffer has and then the body itself. The body stays outside the attempt, so an attempt
 //! that ends early (refused before the 100, connection lost) takes nothing with it but what it read beyond the buffer.
 //! Two attempts never read at once: a new one puts the old one off.
-//!
-//! The gate is the only part that other threads could see, because hyper wants its callback for informational answers
-//! `Send`; it is an atomic flag and a waker.
 
 use std::{
     cell::{Cell, RefCell},
     fmt,
     pin::Pin,
     rc::Rc,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     task::{Context, Poll, Waker, ready},
 };
 
 use bytes::Bytes;
-use futures::task::AtomicWaker;
 use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
-use crate::body::{Body, BodyError};
+use crate::{
+    body::{Body, BodyError},
+    gate::Gate,
+};
 
 /// How much of a body is kept for another attempt, in bytes: a small JSON event fits, and ten thousand waiting requests
 /// still stay under a GiB.
@@ -55,13 +51,6 @@ pub(crate) struct Attempt {
 pub(crate) struct Recall {
     shared: Option<Rc<Shared>>,
     number: u32,
-}
-
-/// Holds a body back until the instance wants it.
-#[derive(Default)]
-pub(crate) struct Gate {
-    open: AtomicBool,
-    waker: AtomicWaker,
 }
 
 struct Shared {
@@ -194,6 +183,11 @@ impl State {
             Some(length) => length > self.limit as u64,
             None => self.end == SourceEnd::No,
         }
+    }
+
+    /// It turned out to be empty: no attempt is ever asked for a frame.
+    fn is_nothing(&self) -> bool {
+        self.end == SourceEnd::Reached && self.read == 0 && self.trailers.is_none()
     }
 
     /// The next frame of the body itself, kept for later attempts while it fits.
@@ -362,7 +356,7 @@ impl Recall {
         if shared.current.get() != self.number {
             return false;
         }
-        let finished = shared.finished.get() == self.number;
+        let finished = shared.finished.get() == self.number || shared.state.borrow().is_nothing();
         if !finished {
             shared.next_attempt();
         }
@@ -373,26 +367,5 @@ impl Recall {
 impl Drop for Recall {
     fn drop(&mut self) {
         self.end();
-    }
-}
-
-// === impl Gate ===
-
-impl Gate {
-    pub(crate) fn open(&self) {
-        self.open.store(true, Ordering::Release);
-        self.waker.wake();
-    }
-
-    pub(crate) fn is_open(&self) -> bool {
-        self.open.load(Ordering::Acquire)
-    }
-
-    fn poll_open(&self, cx: &Context<'_>) -> Poll<()> {
-        if self.is_open() {
-            return Poll::Ready(());
-        }
-        self.waker.register(cx.waker());
-        if self.is_open() { Poll::Ready(()) } else { Poll::Pending }
     }
 }

@@ -7,7 +7,7 @@ use http::{
     uri::{Authority, Parts, PathAndQuery, Scheme},
 };
 
-use crate::{body::Body, replay::Gate};
+use crate::{body::Body, gate::Gate};
 
 /// Path and query only, as an origin server expects them on HTTP/1.1.
 pub(crate) fn origin_form(request: &mut Request<Body>) {

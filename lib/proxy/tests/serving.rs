@@ -104,6 +104,21 @@ async fn a_short_chunked_body_reaches_the_instance() {
 }
 
 #[tokio::test]
+async fn a_chunked_body_without_chunks_leaves_the_connection_for_the_next_request() {
+    let upstream = mirror().await;
+    let proxy = Proxy::to(upstream.address());
+    let mut client = Peer::connect(proxy.address).await;
+    for _ in 0..3 {
+        client
+            .say("POST / HTTP/1.1\r\nhost: hello.shop\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n")
+            .await;
+        let seen = String::from_utf8(client.request().await.unwrap().body).unwrap();
+        assert!(!seen.contains("chunked"), "{seen}");
+    }
+    assert_eq!(upstream.connections(), 1);
+}
+
+#[tokio::test]
 async fn a_client_that_goes_away_ends_its_request() {
     let (seen, mut is_seen) = tokio::sync::mpsc::channel(1);
     let upstream = Upstream::start(move |_, mut peer| {
