@@ -18,6 +18,9 @@ use crate::io::{Activity, Clock};
 /// How often connections are looked at. Their limits are seconds, so that half of one is precise enough.
 const SWEEP: Duration = Duration::from_millis(500);
 
+/// How long a client may go on sending after it got its last answer. nginx's 5 s: by then it has read the answer.
+const LINGER: Duration = Duration::from_secs(5);
+
 /// A client's connection.
 pub struct Connection {
     peer: SocketAddr,
@@ -163,6 +166,9 @@ impl Connection {
 
     fn overstays(&self, now: u64, limits: &Limits) -> Command {
         let longer = |since: u64, limit: Duration| u128::from(now.saturating_sub(since)) >= limit.as_millis();
+        if self.activity.lingering_since().is_some_and(|since| longer(since, LINGER)) {
+            return Command::Drop;
+        }
         if self.activity.stalled_since().is_some_and(|since| longer(since, limits.write_stall)) {
             return Command::Drop;
         }

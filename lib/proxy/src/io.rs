@@ -34,6 +34,8 @@ pub(crate) struct Activity {
     idle_since: AtomicU64,
     /// Since when the client has not taken what we write; 0 while it does.
     stalled_since: AtomicU64,
+    /// Since when we only wait for it to stop sending; 0 before.
+    lingering_since: AtomicU64,
 }
 
 /// Messages up to this are joined: a head and a small body, and less than a page on the stack.
@@ -45,6 +47,8 @@ pub(crate) struct ClientIo {
     /// Bytes that were read to see which protocol it is.
     prefix: Bytes,
     activity: Arc<Activity>,
+    /// Nothing more will be written.
+    finished: bool,
 }
 
 /// An instance's socket, which counts what came from it: so that an answer that broke after its first byte is told from
@@ -104,6 +108,7 @@ impl Activity {
             head_since: AtomicU64::new(now),
             idle_since: AtomicU64::new(now),
             stalled_since: AtomicU64::new(0),
+            lingering_since: AtomicU64::new(0),
         })
     }
 
@@ -133,6 +138,16 @@ impl Activity {
         some(self.stalled_since.load(Relaxed))
     }
 
+    pub(crate) fn lingering_since(&self) -> Option<u64> {
+        some(self.lingering_since.load(Relaxed))
+    }
+
+    fn linger(&self) {
+        if self.lingering_since.load(Relaxed) == 0 {
+            self.lingering_since.store(self.clock.now(), Relaxed);
+        }
+    }
+
     fn received(&self) {
         if self.in_flight.load(Relaxed) == 0 && self.head_since.load(Relaxed) == 0 {
             self.head_since.store(self.clock.now(), Relaxed);
@@ -160,7 +175,7 @@ impl ClientIo {
     const PREFACE: &'static [u8] = b"PRI * HTTP/2.0\r\n";
 
     pub(crate) fn new(stream: TcpStream, activity: Arc<Activity>) -> Self {
-        Self { stream, prefix: Bytes::new(), activity }
+        Self { stream, prefix: Bytes::new(), activity, finished: false }
     }
 
     /// Reads as much as is needed to know, and keeps it for whoever reads next.
@@ -228,8 +243,25 @@ impl AsyncWrite for ClientIo {
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
+    /// Ends the connection so that the client reads the answer that we gave before it had sent everything (a 413): a
+    /// socket closed with unread bytes is reset, and many clients then see a failed write in the place of the answer.
+    /// So what still comes is thrown away until the client stops, or the sweep ends it.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        if !self.finished {
+            ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+            self.finished = true;
+        }
+        let mut scratch = [0; JOINED];
+        loop {
+            let mut thrown = ReadBuf::new(&mut scratch);
+            match Pin::new(&mut self.stream).poll_read(cx, &mut thrown) {
+                Poll::Ready(Ok(())) if !thrown.filled().is_empty() => self.activity.linger(),
+                Poll::Ready(_) => return Poll::Ready(Ok(())),
+                // A client that was not in the middle of something is not waited for.
+                Poll::Pending if self.activity.lingering_since().is_none() => return Poll::Ready(Ok(())),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use std::{net::Ipv4Addr, time::Duration};
 use flint_proxy::{End, Limits, Workers, WorkersConfig};
 use flint_testing::upstream::{Peer, Upstream};
 use support::{BODY_LIMIT, Proxy};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const GET: &str = "GET /path?query HTTP/1.1\r\nhost: hello.shop\r\n\r\n";
 
@@ -82,6 +83,34 @@ async fn a_body_over_the_limit_is_told_apart() {
     }
     let head = client.head().await.unwrap();
     assert!(head.starts_with("HTTP/1.1 413"), "{head}");
+}
+
+#[tokio::test]
+async fn a_client_in_the_middle_of_a_body_can_read_why_it_is_refused() {
+    let upstream = Upstream::start(|_, mut peer| async move {
+        peer.head().await;
+        peer.say("HTTP/1.1 100 Continue\r\n\r\n").await;
+        peer.closed().await;
+    })
+    .await;
+    let proxy = Proxy::to(upstream.address());
+    let mut client = tokio::net::TcpStream::connect(proxy.address).await.unwrap();
+    let (mut reading, mut writing) = client.split();
+    let sending = async {
+        writing
+            .write_all(b"POST / HTTP/1.1\r\nhost: hello.shop\r\ntransfer-encoding: chunked\r\n\r\n")
+            .await?;
+        let chunk = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
+        for _ in 0..BODY_LIMIT / 0x10000 * 8 {
+            writing.write_all(chunk.as_bytes()).await?;
+        }
+        writing.shutdown().await
+    };
+    let mut answer = Vec::new();
+    let (sent, read) = futures::join!(sending, reading.read_to_end(&mut answer));
+    sent.unwrap();
+    read.unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 413"), "{}", String::from_utf8_lossy(&answer));
 }
 
 #[tokio::test]
