@@ -26,10 +26,9 @@ chart-crds: ## copy crds/ into the chart
 
 e2e: ## the end-to-end tests, on the cluster with Flint on it
 	$(call say,end-to-end tests)
+	@$(helm) test $(RELEASE) --namespace $(NAMESPACE) --timeout 2m >$(BUILD)/helm-test.log || { cat $(BUILD)/helm-test.log >&2; exit 1; }
 	@. $(BUILD)/images.env; \
-		FLINT_URL=$$($(MAKE) -s url) FLINT_REGISTRY=$$REGISTRY FLINT_TAG=$$TAG FLINT_HELM=$(helm) \
-		$(if $(local_cluster),FLINT_E2E_LOCAL_NODE=1 FLINT_AUDIT_LOG=$$(e2e/cluster/cluster audit-log)) \
-		$(cargo) test --locked -p flint-e2e -- --test-threads 4
-
-docs: ## the crates' documentation, into target/doc
-	@RUSTDOCFLAGS='-D warnings' $(cargo) doc --locked --workspace --no-deps
+		export FLINT_URL=$$($(MAKE) -s url) FLINT_REGISTRY=$$REGISTRY FLINT_TAG=$$TAG FLINT_HELM=$(helm); \
+		$(if $(local_cluster),export FLINT_E2E_LOCAL_NODE=1 FLINT_AUDIT_LOG=$$(e2e/cluster/cluster audit-log);) \
+		$(cargo) test --locked -p flint-e2e --test functions -- --test-threads 4; \
+		$(cargo) test --locked -p flint-e2e --test disruption -- --test-threads 1 --nocapture

@@ -44,3 +44,24 @@ pub fn api_server() -> Vec<u32> {
         })
         .collect()
 }
+
+/// Resident memory of the processes of a program on this node, in KiB.
+#[must_use]
+pub fn resident(program: &str) -> Vec<u64> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let status = |pid: &str| fs::read_to_string(format!("/proc/{pid}/status")).ok();
+    entries
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter_map(|pid| status(&pid))
+        .filter(|status| status.lines().next().and_then(|line| line.strip_prefix("Name:\t")) == Some(program))
+        .filter_map(|status| {
+            status
+                .lines()
+                .find_map(|line| line.strip_prefix("VmRSS:"))?
+                .trim()
+                .strip_suffix(" kB")?
+                .parse()
+                .ok()
+        })
+        .collect()
+}

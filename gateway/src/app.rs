@@ -184,6 +184,7 @@ impl Gateway {
         let telling: JoinHandle<anyhow::Result<()>> = tokio::spawn(source.run(events));
 
         let log = config.access_log.then(|| LogWriter::start(std::io::stdout())).transpose()?;
+        let going_hub = Arc::clone(&hub);
         let shared = Arc::new(Shared {
             tables,
             hub,
@@ -203,6 +204,7 @@ impl Gateway {
             shutdown.await;
             tracing::info!("going: not ready any more");
             draining.not_ready();
+            going_hub.go();
             stop_scheduler.cancel();
             sleep(config.drain_delay).await;
         };

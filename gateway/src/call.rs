@@ -67,7 +67,9 @@ async fn make_call(front: &Rc<Front>, function: Arc<Function>, event: Bytes, req
     let (parts, ()) = request.into_parts();
     let call = Call { function, parts, client: Client::plain(), lambda: true };
     let response = front.call(call, exchange).await;
-    let status = response.status();
+    // Lambda's Invoke answers 200 for a function that failed, and says so in a header.
+    let failed = response.headers().contains_key(names::FUNCTION_ERROR);
+    let status = if failed { StatusCode::BAD_GATEWAY } else { response.status() };
     let drained = read_to_end(response.into_body());
     let deadline = tokio::time::Instant::now() + REST;
     match front.worker.timers().timeout(deadline, drained).await {

@@ -17,7 +17,7 @@ use flint_proxy::{
     Body, Connection, Endpoint, Handler, Pool, PoolConfig, REPLAY_BUFFER, Replay, Worker,
     forward::{self, Passage},
 };
-use http::{HeaderMap, HeaderValue, Request, Response, Uri, header, uri::PathAndQuery};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header, uri::PathAndQuery};
 use hyper::body::Incoming;
 
 use crate::{
@@ -249,7 +249,16 @@ impl Handler for Front {
         connection: Rc<Connection>,
     ) -> Response<Answer> {
         let exchange = Exchange::begin(&self, &request, Some(&connection));
-        self.serve(request, &connection, exchange).await
+        // HTTP/2 is told with GOAWAY when the drain begins, which crosses with nothing.
+        let of_one_request = request.version() < http::Version::HTTP_2;
+        let mut response = self.serve(request, &connection, exchange).await;
+        if of_one_request
+            && self.shared.hub.is_going()
+            && response.status() != StatusCode::SWITCHING_PROTOCOLS
+        {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
     }
 }
 

@@ -1,6 +1,9 @@
 //! What every function's living part shares: the clock, the limit of its line, and the bell that says "somebody waits".
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use tokio::sync::mpsc;
 
@@ -16,6 +19,7 @@ pub struct Hub {
     /// Counts that belong to no function.
     pub totals: Arc<Totals>,
     bell: mpsc::Sender<Arc<Live>>,
+    going: AtomicBool,
 }
 
 /// Room for as many functions as may plausibly wake within one round of the reporter. A ring that finds it full is lost
@@ -29,7 +33,27 @@ impl Hub {
     #[must_use]
     pub fn new(clock: Clock, queue_capacity: usize) -> (Arc<Self>, mpsc::Receiver<Arc<Live>>) {
         let (bell, heard) = mpsc::channel(BELL);
-        (Arc::new(Self { clock, queue_capacity, totals: Arc::default(), bell }), heard)
+        (
+            Arc::new(Self {
+                clock,
+                queue_capacity,
+                totals: Arc::default(),
+                bell,
+                going: AtomicBool::new(false),
+            }),
+            heard,
+        )
+    }
+
+    /// The gateway goes soon: from here on every answer asks its client to connect anew, to a gateway that stays. Closing
+    /// the connections from this side later could cross with a request on its way.
+    pub(crate) fn go(&self) {
+        self.going.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the gateway goes soon.
+    pub(crate) fn is_going(&self) -> bool {
+        self.going.load(Ordering::Relaxed)
     }
 
     /// The first request waits for that function.

@@ -25,3 +25,5 @@ pub const PRIVATE_PREFIX: &str = "x-flint-";
 pub const INVOCATION_TYPE: HeaderName = HeaderName::from_static("x-amz-invocation-type");
 /// A client's word that doing a request twice is the same as doing it once.
 pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// Lambda's word that the function failed, in an answer that is 200.
+pub const FUNCTION_ERROR: HeaderName = HeaderName::from_static("x-amz-function-error");

@@ -1,8 +1,9 @@
 //! How many functions may prove themselves at once: two hundred applied together must not drown a small node.
 //!
 //! A claim is held from the first instance's start until it is ready or known to fail, and at most for [`HOLD_LIMIT`], so that
-//! slow ones do not hold up the rest. The leader alone uses this; a new leader begins with an empty one, and functions whose first
-//! instance runs already claim again.
+//! slow ones do not hold up the rest. Those who wait are taken in order of arrival, but a namespace with fewer starts under way comes
+//! first: two hundred functions of one team do not make another wait for all of them. The leader alone uses this; a new leader begins
+//! with an empty one, and functions whose first instance runs already claim again.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -62,12 +63,26 @@ impl Starts {
         }
         let now = Instant::now();
         let counted = state.holding.values().filter(|since| now.duration_since(**since) < HOLD_LIMIT).count();
-        let free = self.most.saturating_sub(counted).min(state.waiting.len());
-        let next: Vec<_> = state.waiting.drain(..free).collect();
-        next.iter().for_each(|key| {
-            state.queued.remove(key);
-        });
-        next
+        let free = self.most.saturating_sub(counted);
+        (0..free).map_while(|_| state.take_next()).collect()
+    }
+}
+
+// === impl State ===
+
+impl State {
+    /// Takes the one that waited longest of the namespace with the fewest starts under way.
+    fn take_next(&mut self) -> Option<Key> {
+        let mut starting: HashMap<&str, usize> = HashMap::new();
+        for key in self.holding.keys() {
+            *starting.entry(&key.namespace).or_default() += 1;
+        }
+        let count = |key: &Key| starting.get(key.namespace.as_str()).copied().unwrap_or(0);
+        // `min_by_key` gives the first of equals, which has waited longest.
+        let (index, _) = self.waiting.iter().enumerate().min_by_key(|(_, key)| count(key))?;
+        let key = self.waiting.remove(index)?;
+        self.queued.remove(&key);
+        Some(key)
     }
 }
 
@@ -87,6 +102,16 @@ mod tests {
         assert!(starts.claim(&c));
         assert_eq!(starts.release(&b), [d]);
         assert!(starts.release(&b).is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_namespace_with_many_does_not_make_another_wait_for_all() {
+        let starts = Starts::new(2);
+        let many: Vec<_> = (0..5).map(|number| Key::new("crowd", &format!("f{number}"))).collect();
+        let lone = Key::new("shop", "lone");
+        assert_eq!(many.iter().filter(|key| starts.claim(key)).count(), 2);
+        assert!(!starts.claim(&lone));
+        assert_eq!(starts.release(&many[0]), std::slice::from_ref(&lone));
     }
 
     #[tokio::test(start_paused = true)]

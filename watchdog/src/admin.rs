@@ -1,4 +1,4 @@
-//! The admin port: `/healthz`, `/readyz`, `/metrics`.
+//! The admin port: `/healthz`, `/readyz`, `/metrics`, and `/drained` for the container beside us.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -18,6 +18,8 @@ use crate::instance::{Health, Instance};
 
 /// Probes and scrapers come often or open a new connection.
 const IDLE: Duration = Duration::from_secs(120);
+/// How often a container that waits to end looks whether it may: far below what anybody notices at a pod's end.
+const DRAINED_LOOK: Duration = Duration::from_millis(50);
 
 /// Serves the admin port, for ever.
 pub async fn serve(instance: Arc<Instance>, listener: TcpListener) {
@@ -29,8 +31,10 @@ pub async fn serve(instance: Arc<Instance>, listener: TcpListener) {
         let _ = stream.set_nodelay(true);
         let instance = instance.clone();
         tokio::spawn(async move {
-            let service =
-                service_fn(|request| std::future::ready(Ok::<_, Infallible>(answer(&instance, &request))));
+            let service = service_fn(|request| {
+                let instance = instance.clone();
+                async move { Ok::<_, Infallible>(answer(&instance, &request).await) }
+            });
             let mut builder = http1::Builder::new();
             builder.timer(TokioTimer::new()).header_read_timeout(IDLE);
             let _ = builder.serve_connection(TokioIo::new(stream), service).await;
@@ -38,8 +42,15 @@ pub async fn serve(instance: Arc<Instance>, listener: TcpListener) {
     }
 }
 
-fn answer(instance: &Instance, request: &Request<Incoming>) -> Response<Answer> {
+async fn answer(instance: &Instance, request: &Request<Incoming>) -> Response<Answer> {
     match request.uri().path() {
+        // The preStop hook of a container beside us: it must not end before its last request has.
+        "/drained" => {
+            while !instance.gate.is_drained() {
+                tokio::time::sleep(DRAINED_LOOK).await;
+            }
+            text(StatusCode::OK, "drained\n".to_owned())
+        }
         "/healthz" => text(StatusCode::OK, "ok\n".to_owned()),
         "/readyz" if instance.gate.is_closing() => {
             text(StatusCode::SERVICE_UNAVAILABLE, "draining\n".to_owned())
@@ -49,7 +60,10 @@ fn answer(instance: &Instance, request: &Request<Incoming>) -> Response<Answer> 
             Health::NotReady(why) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
         },
         "/metrics" => text(StatusCode::OK, instance.metrics_page()),
-        _ => text(StatusCode::NOT_FOUND, "there are /healthz, /readyz and /metrics here\n".to_owned()),
+        _ => text(
+            StatusCode::NOT_FOUND,
+            "there are /healthz, /readyz, /metrics and /drained here\n".to_owned(),
+        ),
     }
 }
 

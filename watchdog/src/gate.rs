@@ -99,6 +99,13 @@ impl Gate {
         self.0.state.lock().phase != Phase::Open
     }
 
+    /// Whether nothing is taken any more and nothing is left to do.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        let state = self.0.state.lock();
+        state.phase == Phase::Closed && state.in_flight == 0
+    }
+
     /// Waits until the last request is done.
     pub async fn empty(&self) {
         loop {
@@ -143,8 +150,12 @@ mod tests {
         gate.begin_closing();
         assert!(gate.is_closing());
         assert!(gate.admit().is_ok());
+        let permit = gate.admit().unwrap();
         gate.close();
         assert_eq!(gate.admit().unwrap_err(), Refusal::Draining);
+        assert!(!gate.is_drained(), "one request is left");
+        drop(permit);
+        assert!(gate.is_drained());
         gate.begin_closing();
         assert_eq!(gate.admit().unwrap_err(), Refusal::Draining);
     }

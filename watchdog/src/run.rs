@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::config::Config;
 use crate::instance::Instance;
@@ -19,6 +19,8 @@ use crate::{admin, announce, package};
 
 /// A child that was asked to end may take this long; then it is ended.
 const CHILDS_GRACE: Duration = Duration::from_secs(2);
+/// A container beside us hears in its preStop hook that it may end: time for it to be told, several looks long.
+const LAST_WORD: Duration = Duration::from_millis(200);
 /// On top of the function's timeout: the news of the end, and the last bytes.
 const DRAIN_SLACK: Duration = Duration::from_secs(4);
 
@@ -72,6 +74,9 @@ pub async fn run(config: Config, started: Instant) -> io::Result<ExitCode> {
         instance.log.say(Level::Warn, "ended before the last request was done");
     }
     mode.stop(if orderly { CHILDS_GRACE } else { Duration::ZERO }).await;
+    if orderly && instance.config.command.is_empty() {
+        sleep(LAST_WORD).await;
+    }
     instance.log.say(Level::Info, "ended");
     instance.log.flush();
     Ok(ExitCode::SUCCESS)

@@ -2,6 +2,7 @@
 
 mod control_plane;
 mod instances;
+mod many;
 mod rollout;
 mod security;
 mod system;

@@ -1,6 +1,6 @@
 //! From `kubectl apply` to an answer, to zero, to an answer again, in every language.
 
-use flint_e2e::{FunctionBuilder, namespace::with_namespace};
+use flint_e2e::{FunctionBuilder, eventually, functions::PATIENCE, namespace::with_namespace};
 use serde_json::{Value, json};
 
 /// The life that every function has: ready, answering, gone without traffic, answering again from nothing.
@@ -9,8 +9,11 @@ async fn lives(function: FunctionBuilder, expected: &str) {
     assert_eq!(function.ok("/").await, expected);
     function.ready().await;
     function.zero().await;
-    let status = function.current().await.status.unwrap_or_default();
-    assert_eq!(status.ready_replicas, 0, "the status says that it is at zero");
+    eventually("a status that says zero", PATIENCE, || async {
+        let replicas = function.current().await.status.unwrap_or_default().ready_replicas;
+        if replicas == 0 { Ok(()) } else { Err(replicas) }
+    })
+    .await;
     let ready = function.ready().await;
     assert_eq!(ready.status, "True", "a function at zero is ready");
     let answer = function.get("/").await;
@@ -123,7 +126,7 @@ async fn a_config_map_is_a_source_and_a_change_of_it_is_an_update() {
         namespace.apply(&code("first")).await.expect("a ConfigMap");
         assert_eq!(function.ok("/").await, "\"first\"");
         namespace.apply(&code("second")).await.expect("a ConfigMap");
-        flint_e2e::eventually("the changed code", flint_e2e::functions::PATIENCE, || async {
+        eventually("the changed code", PATIENCE, || async {
             let body = function.get("/").await.body;
             if body == "\"second\"" { Ok(()) } else { Err(body) }
         })

@@ -53,5 +53,7 @@ async fn while_the_news_spreads_it_is_not_ready_and_still_serves() {
         }
     };
     tokio::time::timeout(std::time::Duration::from_secs(10), unready).await.expect("not ready");
-    assert_eq!(gateway.get("/function/hello").await.status, 200);
+    let answer = gateway.get("/function/hello").await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("connection"), Some("close"), "the client is sent to a gateway that stays");
 }

@@ -114,7 +114,8 @@ impl ErrorCode {
     /// The refusal's body: the contract's JSON.
     #[must_use]
     pub fn body(self, message: &str, request_id: &str) -> String {
-        serde_json::json!({"error": {"code": self.as_str(), "message": message}, "requestId": request_id}).to_string()
+        serde_json::json!({"error": {"code": self.as_str(), "message": message}, "requestId": request_id})
+            .to_string()
     }
 }
 

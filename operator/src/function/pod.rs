@@ -179,6 +179,8 @@ fn image_container(spec: &FunctionSpec, function: &Function, revision: &str, por
         "env": env,
         "resources": resources(spec.resources.as_ref(), None),
         "terminationMessagePolicy": "FallbackToLogsOnError",
+        // Both containers are told to end at once; this one waits until the watchdog has nothing left to ask of it.
+        "lifecycle": {"preStop": {"httpGet": {"path": "/drained", "port": WATCHDOG_ADMIN_PORT, "scheme": "HTTP"}}},
         "securityContext": security(),
     });
     if !spec.command.is_empty() {
