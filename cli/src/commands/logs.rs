@@ -1,0 +1,14 @@
+//! `flint logs`: what a function's instances wrote.
+
+use super::Context;
+use crate::error::Error;
+
+/// Its arguments.
+#[derive(Debug, clap::Args)]
+pub struct Args {}
+
+/// # Errors
+/// Always: it is not there yet.
+pub(super) async fn run(_: Args, _: Context<'_>) -> Result<(), Error> {
+    Err(Error::platform("`flint logs` is not there yet"))
+}

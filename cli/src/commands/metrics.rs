@@ -1,0 +1,14 @@
+//! `flint metrics`: a function's requests, errors and times.
+
+use super::Context;
+use crate::error::Error;
+
+/// Its arguments.
+#[derive(Debug, clap::Args)]
+pub struct Args {}
+
+/// # Errors
+/// Always: it is not there yet.
+pub(super) async fn run(_: Args, _: Context<'_>) -> Result<(), Error> {
+    Err(Error::platform("`flint metrics` is not there yet"))
+}

@@ -1,0 +1,14 @@
+//! `flint remove`: take functions off the cluster, and leave nothing of them.
+
+use super::Context;
+use crate::error::Error;
+
+/// Its arguments.
+#[derive(Debug, clap::Args)]
+pub struct Args {}
+
+/// # Errors
+/// Always: it is not there yet.
+pub(super) async fn run(_: Args, _: Context<'_>) -> Result<(), Error> {
+    Err(Error::platform("`flint remove` is not there yet"))
+}

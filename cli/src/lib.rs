@@ -1,0 +1,47 @@
+//! The command line: what a developer types, from an empty folder to a function on a cluster.
+//!
+//! A command is a file in [`commands`]: its arguments, and what it does. It speaks to people and scripts through
+//! [`output`], to a cluster through [`cluster`] with the user's own kubeconfig, and ends with an [`error::Error`] that has
+//! an exit code and says what to do.
+
+pub mod args;
+pub mod cluster;
+pub mod commands;
+pub mod error;
+pub mod output;
+
+use std::{ffi::OsString, process::ExitCode};
+
+use clap::Parser;
+
+use crate::{args::Args, error::Error, output::Output};
+
+/// Runs the command line and says how it ended.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args = match Args::try_parse_from(args) {
+        Ok(args) => args,
+        Err(error) => {
+            // Help and version are answers, everything else is wrong usage.
+            let code = if error.use_stderr() { error::USAGE } else { 0 };
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    let output = Output::new(&args.global);
+    let outcome = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => {
+            let outcome = runtime.block_on(commands::run(args, &output));
+            // What still resolves a name must not hold up the end.
+            runtime.shutdown_background();
+            outcome
+        }
+        Err(error) => Err(Error::platform("no threads can be started").because(error)),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output.error(&error);
+            ExitCode::from(error.code())
+        }
+    }
+}
