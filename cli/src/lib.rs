@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod commands;
 pub mod error;
 pub mod output;
+pub mod project;
 
 use std::{ffi::OsString, process::ExitCode};
 
