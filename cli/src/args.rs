@@ -49,6 +49,9 @@ pub struct Global {
     /// The kubeconfig file; $KUBECONFIG or ~/.kube/config if not given
     #[arg(long, global = true, value_name = "FILE", help_heading = "Global options")]
     pub kubeconfig: Option<PathBuf>,
+    /// The gateway's URL; found through the cluster if not given
+    #[arg(long, global = true, env = "FLINT_URL", value_name = "URL", help_heading = "Global options")]
+    pub url: Option<String>,
     /// Say only what was asked for, without progress
     #[arg(short, long, global = true, env = "FLINT_QUIET", help_heading = "Global options")]
     pub quiet: bool,

@@ -95,6 +95,14 @@ impl Error {
         self
     }
 
+    /// What else the user can do, beside what was said already.
+    #[must_use]
+    pub fn or_try(mut self, remedy: impl AsRef<str>) -> Self {
+        let said = self.remedy.take().map(|said| format!("{said}; or "));
+        self.remedy = Some(format!("{}{}", said.unwrap_or_default(), remedy.as_ref()));
+        self
+    }
+
     /// Why, as another error tells it.
     #[must_use]
     pub fn because(mut self, cause: impl Into<Box<dyn Cause + Send + Sync>>) -> Self {

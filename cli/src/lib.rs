@@ -5,11 +5,15 @@
 //! an exit code and says what to do.
 
 pub mod args;
+pub mod callable;
 pub mod cluster;
 pub mod commands;
 pub mod error;
+pub mod gateway;
 pub mod output;
 pub mod project;
+pub mod system;
+pub mod text;
 
 use std::{ffi::OsString, process::ExitCode};
 
