@@ -3,16 +3,22 @@
 .PHONY: bench bench-cold-start bench-apply
 bench: ## requests and CPU of the gateway beside nginx
 	@command -v /usr/sbin/nginx >/dev/null || apt-get install -y -q nginx-light
-	$(cargo) build --release -p flint-bench -p flint-gateway
-	$(target)/release/flint-bench proxy --gateway $(target)/release/flint-gateway --rivals direct,nginx,nginx-log,engine,gateway,gateway-log
+	@$(call build_static,flint-bench flint-gateway)
+	$(bin)/flint-bench proxy --gateway $(bin)/flint-gateway --rivals direct,nginx,nginx-log,engine,gateway,gateway-log
 
-# The function must be trivial and go to zero soon; the floor is any image that serves HTTP by itself.
-BENCH_FUNCTION ?= hello
-BENCH_FLOOR ?= $(REGISTRY)/flint-e2e-http:dev
+bench_functions := trivial python
 bench-cold-start: ## from zero to the first answer, beside plain Kubernetes
-	$(cargo) build --release -p flint-bench
-	KUBECONFIG=$$($(MAKE) -s kubeconfig) $(target)/release/flint-bench cold-start --url $$($(MAKE) -s url) --function-name $(BENCH_FUNCTION) --floor-image $(BENCH_FLOOR)
+	@$(call build_static,flint-bench)
+	@$(kubectl) create namespace flint-bench --dry-run=client -o yaml | $(kubectl) apply -f - >/dev/null
+	@$(kubectl) apply -n flint-bench -f bench/functions
+	@$(kubectl) wait -n flint-bench --for=condition=Ready --timeout=120s --all functions
+	@. $(BUILD)/images.env; url=$$($(MAKE) -s url); \
+		trap '$(kubectl) delete namespace flint-bench >/dev/null' EXIT; \
+		for function in $(bench_functions); do \
+			$(bin)/flint-bench cold-start --url $$url --function-namespace flint-bench \
+				--function-name bench-$$function --floor-image $$REGISTRY/flint-e2e-http:$$TAG; \
+		done
 
 bench-apply: ## from kubectl apply to the first 200
-	$(cargo) build --release -p flint-bench
-	KUBECONFIG=$$($(MAKE) -s kubeconfig) $(target)/release/flint-bench apply --url $$($(MAKE) -s url)
+	@$(call build_static,flint-bench)
+	$(bin)/flint-bench apply --url $$($(MAKE) -s url)

@@ -9,9 +9,11 @@ recipes := $(patsubst %,runtimes/system/%.yaml,operator gateway watchdog) \
 rootfs := $(patsubst %,$(BUILD)/rootfs/%.tar,base python3.11 nodejs process http)
 
 # With glibc inside, because a scratch image has none. Names are still looked up: since 2.34 that needs no plugin of glibc's.
+build_static = RUSTFLAGS='-C target-feature=+crt-static' $(cargo) build --locked --release --target $(triple) $(addprefix -p ,$(1))
+
 binaries: tools
 	$(call say,building the programs)
-	@RUSTFLAGS='-C target-feature=+crt-static' $(cargo) build --locked --release --target $(triple) $(addprefix -p ,$(programs))
+	@$(call build_static,$(programs))
 
 $(BUILD)/rootfs/%.tar: runtimes/rootfs | tools
 	@runtimes/rootfs $(folder) $@

@@ -107,7 +107,8 @@ impl Cold {
             println!("{name:20} {:>8.0} {:>8.0} {:>8.0} {:>8.0}", times.p50, times.p95, times.min, times.max);
         }
         println!("{:20} {:>8.2} {:>8.2}", "ratio", results.ratio_p50, results.ratio_p95);
-        Report { benchmark: "cold-start", date: now(), machine, results }.write(&self.results)
+        let benchmark = format!("cold-start-{}", self.function_name.trim_start_matches("bench-"));
+        Report { benchmark: &benchmark, date: now(), machine, results }.write(&self.results)
     }
 
     async fn rounds(&self, client: &Client, floor: &Floor) -> anyhow::Result<(String, Vec<f64>, Vec<f64>)> {
