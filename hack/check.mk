@@ -26,6 +26,7 @@ chart-crds: ## copy crds/ into the chart
 
 e2e: ## the end-to-end tests, on the cluster with Flint on it
 	$(call say,end-to-end tests)
+	@charts/test/server
 	@$(helm) test $(RELEASE) --namespace $(NAMESPACE) --timeout 2m >$(BUILD)/helm-test.log || { cat $(BUILD)/helm-test.log >&2; exit 1; }
 	@. $(BUILD)/images.env; \
 		export FLINT_URL=$$($(MAKE) -s url) FLINT_REGISTRY=$$REGISTRY FLINT_TAG=$$TAG FLINT_HELM=$(helm); \

@@ -11,7 +11,7 @@ local_values := $(if $(local_cluster),--set gateway.service.type=NodePort --set 
 
 up: ## Flint on the cluster, with a first function: cluster, images, chart, hello
 	@$(MAKE) --no-print-directory cluster
-	@$(if $(or $(local_cluster),$(filter-out 127.0.0.1:5000,$(REGISTRY))),true,echo 'up: KUBECONFIG names a cluster that cannot pull from 127.0.0.1:5000: give REGISTRY=HOST/PREFIX' >&2; exit 1)
+	@$(if $(or $(local_cluster),$(filter-out 127.0.0.1:5000,$(REGISTRY))),true,echo 'up: the cluster of KUBECONFIG has no registry at 127.0.0.1:5000, only that of `make cluster` has: give REGISTRY=HOST/PREFIX that it can pull from' >&2; exit 1)
 	@$(MAKE) --no-print-directory -j3 images
 	@$(MAKE) --no-print-directory install
 	@$(kubectl) apply -f examples/hello-python.yaml >&2

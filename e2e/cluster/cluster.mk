@@ -6,7 +6,9 @@ cluster_script := $(dir $(lastword $(MAKEFILE_LIST)))cluster
 
 cluster: ## start a Kubernetes of one node on this machine (or use $KUBECONFIG's)
 	@ours=$$($(cluster_script) kubeconfig); if [ "$${KUBECONFIG:-$$ours}" = "$$ours" ]; then $(cluster_script) up; \
-	else echo "cluster: using KUBECONFIG=$$KUBECONFIG"; fi
+	else $$(e2e/cluster/tools kubectl) get --raw /readyz --request-timeout 10s >/dev/null \
+		|| { echo "cluster: no cluster answers at KUBECONFIG=$$KUBECONFIG; without KUBECONFIG one is started here" >&2; exit 1; }; \
+		echo "cluster: using KUBECONFIG=$$KUBECONFIG"; fi
 
 cluster-down: ## end it
 	@$(cluster_script) down
