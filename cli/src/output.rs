@@ -96,6 +96,11 @@ impl Output {
         }
     }
 
+    /// A line on standard error, even to those who want quiet.
+    pub fn complain(&self, line: &str) {
+        let _ = writeln!(anstream::stderr(), "{line}");
+    }
+
     /// A warning on standard error, even to those who want quiet.
     pub fn warn(&self, line: &str) {
         let _ = writeln!(anstream::stderr(), "{WARN}warning:{WARN:#} {line}");

@@ -3,7 +3,27 @@
 //! Five forms are read: objects as the cluster takes them, `flint.yaml`, `serverless.yml`, a SAM template, and a folder
 //! with nothing but code. Whatever a form says that Flint cannot do is a [`Note`] with its line and column, never dropped.
 
+pub mod args;
+mod detect;
+mod draft;
+mod env_file;
+mod files;
+mod load;
+mod manifest;
 mod note;
+mod objects;
+mod pack;
+mod routes;
+mod rules;
+mod runtimes;
+mod sam;
+mod schema;
+mod serverless;
+mod short;
+mod taken;
+mod tree;
+mod variables;
+mod yaml;
 
 use std::{
     collections::BTreeMap,
@@ -12,6 +32,7 @@ use std::{
 
 use flint_api::Function;
 
+pub use env_file::parse_env_file;
 pub use note::{Note, Severity};
 
 /// What a project is read with.
@@ -70,6 +91,8 @@ pub struct ProjectFunction {
     pub code: Code,
     /// What it is written in, as far as files and runtime tell.
     pub language: Option<Language>,
+    /// A command line that serves [`Code::Image`]'s port when it is run here, told by `PORT`.
+    pub run: Option<String>,
     /// Files of `NAME=VALUE` lines for running it here; they are not deployed.
     pub env_files: Vec<PathBuf>,
     /// Where it is written: file, line and column for messages about it as a whole.
@@ -154,9 +177,8 @@ pub struct Place {
 ///
 /// # Errors
 /// Everything that is wrong, in the order of the files, with at least one [`Severity::Error`]; notes are among it.
-pub fn load(path: &Path, _: &Options) -> Result<Project, Vec<Note>> {
-    let place = Place { file: path.to_owned(), line: 0, column: 0 };
-    Err(vec![Note::error(&place, "projects cannot be read yet")])
+pub fn load(path: &Path, options: &Options) -> Result<Project, Vec<Note>> {
+    load::load(path, options)
 }
 
 // === impl Options ===

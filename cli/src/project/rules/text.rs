@@ -1,0 +1,88 @@
+//! The forms of text that rules ask for, as the definitions' patterns have them.
+
+/// A DNS-1123 label.
+pub(super) fn is_label(text: &str) -> bool {
+    bounded(text, |byte| byte.is_ascii_lowercase() || byte.is_ascii_digit(), b"-")
+}
+
+/// A DNS-1123 subdomain, the form of most Kubernetes names.
+pub(super) fn is_name(text: &str) -> bool {
+    bounded(text, |byte| byte.is_ascii_lowercase() || byte.is_ascii_digit(), b"-.")
+}
+
+/// An image reference, loosely.
+pub(super) fn is_image(text: &str) -> bool {
+    bounded(text, |byte| byte.is_ascii_alphanumeric(), b"._/:@-")
+}
+
+/// Of these bytes throughout, and with one of the first sort at both ends.
+fn bounded(text: &str, ends: impl Fn(u8) -> bool, within: &[u8]) -> bool {
+    let bytes = text.as_bytes();
+    bytes.first().is_some_and(|byte| ends(*byte))
+        && bytes.last().is_some_and(|byte| ends(*byte))
+        && bytes.iter().all(|byte| ends(*byte) || within.contains(byte))
+}
+
+/// A variable's name.
+pub(super) fn is_variable(text: &str) -> bool {
+    let good = |any: char| any.is_ascii_alphanumeric() || "-._".contains(any);
+    !text.is_empty() && !text.starts_with(|first: char| first.is_ascii_digit()) && text.chars().all(good)
+}
+
+/// An absolute path of a folder to mount.
+pub(super) fn is_absolute(text: &str) -> bool {
+    let parts = text.strip_prefix('/').map(|rest| rest.split('/'));
+    parts.is_some_and(|mut parts| parts.all(|part| !part.is_empty() && !part.contains([':', ' '])))
+        && !text.contains("..")
+}
+
+/// An IANA time zone, by its form.
+pub(super) fn is_zone(text: &str) -> bool {
+    let good = |any: char| any.is_ascii_alphanumeric() || "_+-".contains(any);
+    text.starts_with(|first: char| first.is_ascii_alphabetic())
+        && text.split('/').all(|part| !part.is_empty() && part.chars().all(good))
+}
+
+/// `rate(N unit)`, in the singular for 1 only.
+pub(super) fn is_rate(text: &str) -> bool {
+    let inner = text.strip_prefix("rate(").and_then(|rest| rest.strip_suffix(')'));
+    let Some((number, unit)) = inner.and_then(|inner| inner.split_once(' ')) else { return false };
+    let digits =
+        number.len() <= 6 && !number.starts_with('0') && number.bytes().all(|byte| byte.is_ascii_digit());
+    match number {
+        "" => false,
+        "1" => matches!(unit, "minute" | "hour" | "day"),
+        _ => digits && matches!(unit, "minutes" | "hours" | "days"),
+    }
+}
+
+/// 64 lower-case hex digits.
+pub(super) fn is_sha256(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+}
+
+/// A repository's URL, or `user@host:path`.
+pub(super) fn is_repository(text: &str) -> bool {
+    if text.contains(' ') {
+        return false;
+    }
+    if let Some(rest) = text.strip_prefix("https://").or_else(|| text.strip_prefix("ssh://")) {
+        return !rest.is_empty();
+    }
+    let Some((user, (host, path))) =
+        text.split_once('@').and_then(|(user, rest)| Some((user, rest.split_once(':')?)))
+    else {
+        return false;
+    };
+    let plain = |text: &str| !text.is_empty() && !text.contains(['@', ':', '/']);
+    plain(user) && !host.is_empty() && !host.contains(['/', '@']) && !path.is_empty()
+}
+
+/// An artifact with its digest.
+pub(super) fn is_artifact(text: &str) -> bool {
+    let Some((name, digest)) = text.split_once("@sha256:") else { return false };
+    let good = |byte: u8| byte.is_ascii_alphanumeric() || b"._/:-".contains(&byte);
+    name.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && name.bytes().all(good)
+        && is_sha256(digest)
+}
