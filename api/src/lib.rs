@@ -5,6 +5,7 @@ pub mod duration;
 pub mod effective;
 pub mod function;
 pub mod labels;
+pub mod quantity;
 pub mod reference;
 mod rules;
 pub mod runtime;

@@ -1,8 +1,7 @@
 //! Whether an object in the cluster still says everything that we want of it.
 
+use flint_api::quantity;
 use serde_json::Value;
-
-use crate::quantity;
 
 /// Whether `live` has every field of `desired` with its value. Fields that only `live` has are others' business (defaults, the
 /// scale, what other managers added). Where the API server writes a value in another form, both forms are the same.

@@ -13,7 +13,6 @@ mod metrics;
 mod overlay;
 mod package;
 mod process;
-mod quantity;
 #[cfg(test)]
 mod rbac;
 mod rollout;

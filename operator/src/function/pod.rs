@@ -1,12 +1,12 @@
 //! The pod of a revision: containers, environment, resources, probes and the security context, as JSON.
 
-use flint_api::{Effective, Function, FunctionSpec, Mode, Runtime, labels};
+use flint_api::{Effective, Function, FunctionSpec, Mode, Runtime, labels, quantity};
 use flint_core::wire::{WATCHDOG_ADMIN_PORT, WATCHDOG_PORT};
 use k8s_openapi::api::core::v1::{EnvVar, ResourceRequirements};
 use serde_json::{Map, Value, json};
 
 use super::problem::{self, Problem};
-use crate::{overlay, package::Package, quantity, settings::Settings};
+use crate::{overlay, package::Package, settings::Settings};
 
 /// What a pod is made from.
 pub(crate) struct Parts<'a> {

@@ -6,7 +6,8 @@ const BYTES_PER_CORE: f64 = 1769.0 * 1024.0 * 1024.0;
 const LEAST_MILLICORES: f64 = 50.0;
 
 /// The quantity in its base unit (cores, bytes); none when the text is no quantity.
-pub(crate) fn parse(text: &str) -> Option<f64> {
+#[must_use]
+pub fn parse(text: &str) -> Option<f64> {
     let digits =
         text.find(|c: char| !(c.is_ascii_digit() || c == '.' || c == '-' || c == '+')).unwrap_or(text.len());
     let (number, suffix) = text.split_at(digits);
@@ -37,7 +38,8 @@ pub(crate) fn parse(text: &str) -> Option<f64> {
 }
 
 /// Whether two texts are the same quantity. The API server rewrites them: `1024Mi` comes back as `1Gi`.
-pub(crate) fn same(left: &str, right: &str) -> bool {
+#[must_use]
+pub fn same(left: &str, right: &str) -> bool {
     match (parse(left), parse(right)) {
         (Some(left), Some(right)) => (left - right).abs() <= left.abs().max(right.abs()) * 1e-9,
         _ => false,
@@ -45,7 +47,8 @@ pub(crate) fn same(left: &str, right: &str) -> bool {
 }
 
 /// Whole bytes, for a memory quantity.
-pub(crate) fn bytes(text: &str) -> Option<u64> {
+#[must_use]
+pub fn bytes(text: &str) -> Option<u64> {
     let bytes = parse(text)?;
     // Casting a float saturates; negative amounts are no memory.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
@@ -53,7 +56,8 @@ pub(crate) fn bytes(text: &str) -> Option<u64> {
 }
 
 /// The CPU limit that goes with a memory limit, as a quantity.
-pub(crate) fn cpu_for_memory(memory: &str) -> Option<String> {
+#[must_use]
+pub fn cpu_for_memory(memory: &str) -> Option<String> {
     let millicores = (parse(memory)? / BYTES_PER_CORE * 1000.0).ceil().max(LEAST_MILLICORES);
     Some(format!("{millicores}m"))
 }
