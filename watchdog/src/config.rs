@@ -49,6 +49,8 @@ pub struct Config {
     pub admin_port: u16,
     /// Where the code is unpacked: the child's working directory.
     pub task_root: PathBuf,
+    /// How long requests are still taken after SIGTERM: the news of the end needs as long to every gateway.
+    pub grace: Duration,
     /// Where Kubernetes looks for the reason of an end.
     pub termination_log: PathBuf,
     /// What goes on to the child: the user's variables, and Flint's three names.
@@ -120,6 +122,8 @@ pub enum ConfigError {
     Conflict(&'static str),
 }
 
+/// In a cluster the news goes through the API server.
+const DEFAULT_GRACE: Duration = Duration::from_secs(2);
 /// Lambda and process work on one request at a time unless told otherwise, a server on many.
 const DEFAULT_HTTP_CONCURRENCY: usize = 100;
 
@@ -174,6 +178,9 @@ impl Config {
             task_root: vars
                 .text("FLINT_TASK_ROOT")?
                 .map_or_else(|| PathBuf::from("/var/task"), PathBuf::from),
+            grace: vars
+                .parsed("FLINT_GRACE_MS", "a number of milliseconds")?
+                .map_or(DEFAULT_GRACE, Duration::from_millis),
             termination_log: vars
                 .text("FLINT_TERMINATION_LOG")?
                 .map_or_else(|| PathBuf::from("/dev/termination-log"), PathBuf::from),

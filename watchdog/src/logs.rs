@@ -88,6 +88,8 @@ impl Logger {
                 Field::Millis(millis) => write!(line, ",\"{name}\":{millis:.2}"),
             };
         }
+        // A function may write the same words.
+        line.push_str(",\"source\":\"watchdog\"");
         self.close(line);
     }
 

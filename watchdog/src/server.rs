@@ -27,8 +27,6 @@ use crate::ticket::{Ticket, request_id};
 
 /// Gateways let connections go after 30 s of idleness; far above that, this end never closes first.
 const IDLE: Duration = Duration::from_secs(75);
-/// The news of this instance's end needs about this long to every gateway.
-const NEWS: Duration = Duration::from_secs(2);
 /// The last bytes of the last answers; a client that does not take them has had its time.
 const LAST_BYTES: Duration = Duration::from_secs(1);
 /// A window that a stream of large frames does not wait for: 1 MiB, where HTTP/2 begins with 64 KiB.
@@ -89,7 +87,7 @@ impl Server {
     pub async fn drain(&self) {
         self.instance.gate.begin_closing();
         self.phase.send_replace(Phase::GoingAway);
-        tokio::time::sleep(NEWS).await;
+        tokio::time::sleep(self.instance.config.grace).await;
         self.instance.gate.close();
         self.instance.gate.empty().await;
         self.phase.send_replace(Phase::Ending);

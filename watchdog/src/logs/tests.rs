@@ -54,6 +54,17 @@ async fn lines_below_the_level_are_not_written_and_the_childs_always_are() {
 }
 
 #[tokio::test]
+async fn what_the_watchdog_says_itself_is_told_from_what_the_child_says() {
+    let lines = logged(Level::Info, |logger| {
+        logger.say(Level::Info, "ready");
+        logger.relay(Origin::Stdout, None, "ready", None);
+    })
+    .await;
+    assert_eq!(lines[0]["source"], "watchdog");
+    assert_eq!(lines[1].get("source"), None);
+}
+
+#[tokio::test]
 async fn a_childs_json_line_keeps_its_fields() {
     let lines = logged(Level::Info, |logger| {
         let line = r#"{"level":"WARNING","msg":"hot","temperature":41,"nested":{"a":[1]},"time":"theirs"}"#;
