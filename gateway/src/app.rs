@@ -19,13 +19,14 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     access::LogWriter,
     clock::Clock,
-    control::{self, Control},
+    control::{self, Control, Link},
     exchange::Answer,
     front::{Front, Settings, Shared},
     hub::Hub,
     index::Index,
     keeper,
     metrics::Collector,
+    record::Recorder,
     source::Source,
     table::Tables,
 };
@@ -40,7 +41,7 @@ pub struct Config {
     /// Threads that serve traffic; 0 is one per core.
     pub workers: usize,
     /// The operator; none if there is none.
-    pub control: Option<ControlConfig>,
+    pub control: Option<Link>,
     /// This gateway's name, unique per process.
     pub gateway: String,
     /// Requests that may wait for one function.
@@ -59,21 +60,13 @@ pub struct Config {
     pub access_log: bool,
 }
 
-/// Where the operator is.
-#[derive(Clone, Debug)]
-pub struct ControlConfig {
-    /// `http://HOST:PORT` of its control port.
-    pub url: String,
-    /// The key that it asks for.
-    pub key: String,
-}
-
 /// A gateway that holds its ports and does not serve yet.
 pub struct Gateway {
     config: Config,
     workers: Workers,
     admin_listener: TcpListener,
     admin: Admin,
+    recorder: Option<Arc<dyn Recorder>>,
 }
 
 /// What a scheduler needs of a gateway.
@@ -115,7 +108,14 @@ impl Gateway {
             ..WorkersConfig::new(config.listen)
         };
         let admin_listener = Admin::bind(config.admin_listen).await?;
-        Ok(Self { workers: Workers::bind(workers)?, admin_listener, admin, config })
+        Ok(Self { workers: Workers::bind(workers)?, admin_listener, admin, recorder: None, config })
+    }
+
+    /// Has everything that passes kept by `recorder`.
+    #[must_use]
+    pub fn recorded(mut self, recorder: Arc<dyn Recorder>) -> Self {
+        self.recorder = Some(recorder);
+        self
     }
 
     /// Where traffic is served.
@@ -143,7 +143,7 @@ impl Gateway {
         scheduler: impl FnOnce(Schedules, CancellationToken) -> R,
         shutdown: impl Future<Output = ()>,
     ) -> anyhow::Result<()> {
-        let Self { config, workers, admin_listener, admin } = self;
+        let Self { config, workers, admin_listener, admin, recorder } = self;
         let (hub, bell) = Hub::new(Clock::start(), config.queue_length);
         let tables = Arc::new(Tables::default());
         let collector = Collector::new(Arc::clone(&tables), Arc::clone(&hub.totals))?;
@@ -161,8 +161,8 @@ impl Gateway {
 
         let (firings, firings_out) = mpsc::channel(FIRINGS);
         let (calls, calls_in) = mpsc::channel(CALLS);
-        let controlling = config.control.clone().map(|ControlConfig { url, key }| {
-            let config = control::Config { url, key, gateway: config.gateway.clone() };
+        let controlling = config.control.clone().map(|link| {
+            let config = control::Config { link, gateway: config.gateway.clone() };
             let control = Control::new(
                 config,
                 Arc::clone(&hub),
@@ -190,6 +190,7 @@ impl Gateway {
             hub,
             settings: config.settings,
             log: log.as_ref().map(LogWriter::sender),
+            recorder,
         });
         let calls_in = parking_lot::Mutex::new(Some(calls_in));
         let factory = move |worker| {

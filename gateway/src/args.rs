@@ -6,10 +6,7 @@ use clap::Parser;
 use flint_api::Duration;
 use flint_telemetry::Format;
 
-use crate::{
-    app::{Config, ControlConfig},
-    front::Settings,
-};
+use crate::{app::Config, control::Link, front::Settings};
 
 /// Flint's gateway: routes requests to functions, holds them while instances start, and fires schedules.
 #[derive(Clone, Debug, Parser)]
@@ -121,7 +118,7 @@ impl Args {
             listen: *listen,
             admin_listen: *admin_listen,
             workers: *workers,
-            control: control_url.clone().map(|url| ControlConfig { url, key: control_key.clone() }),
+            control: control_url.clone().map(|url| Link::Network { url, key: control_key.clone() }),
             // The name alone would be the old process' when a container restarts within its pod.
             gateway: format!("{name}-{:08x}", rand::random::<u32>()),
             queue_length: (*queue_length).max(1),

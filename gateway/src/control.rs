@@ -6,20 +6,15 @@
 use std::{collections::HashMap, net::SocketAddr, sync::Arc, sync::atomic::Ordering, time::Duration};
 
 use flint_control::v1::{
-    Announced, Firing, FunctionRef, GatewayMessage, Hello, OperatorMessage, Report, StartState,
-    control_client::ControlClient, gateway_message, operator_message,
+    Announced, Firing, FunctionRef, GatewayMessage, OperatorMessage, Report, StartState, gateway_message,
+    operator_message,
 };
 use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant, MissedTickBehavior, interval, sleep, timeout},
 };
-use tokio_stream::{StreamExt, wrappers::ReceiverStream};
+use tokio_stream::StreamExt;
 use tokio_util::sync::CancellationToken;
-use tonic::{
-    Request, Streaming,
-    metadata::{Ascii, MetadataValue},
-    transport::Endpoint,
-};
 
 use crate::{
     function::{Blocked, Key},
@@ -30,13 +25,15 @@ use crate::{
     table::Tables,
 };
 
-/// Where the operator is and how to speak to it.
+mod link;
+
+pub use link::{Line, Link};
+
+/// Where the operator is, and who we are.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// `http://HOST:PORT` of the control port.
-    pub url: String,
-    /// The bearer key.
-    pub key: String,
+    /// Where it is.
+    pub link: Link,
     /// This gateway's name, unique per process.
     pub gateway: String,
 }
@@ -72,10 +69,6 @@ const REGULAR: Duration = Duration::from_secs(1);
 const WHILE_QUEUED: Duration = Duration::from_millis(100);
 /// Pauses between attempts. The first is short: the operator's leader has just changed, and requests may wait.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
-/// A half-dead operator is noticed within twice this time.
-const KEEP_ALIVE: Duration = Duration::from_secs(5);
-/// Messages on their way out. More than these, and the operator does not read: the stream is broken.
-const OUTGOING: usize = 64;
 
 type Firings = HashMap<(String, String, String, String, bool), oneshot::Sender<()>>;
 
@@ -130,11 +123,11 @@ impl Control {
     }
 
     async fn stream(&mut self, stop: &CancellationToken) -> Result<(), ControlError> {
-        let (sender, mut incoming) = self.open().await?;
+        let (sender, mut incoming) = self.config.link.open(&self.config.gateway).await?;
         self.reporter.reset(self.hub.clock.now());
         self.hub.totals.control_connected.store(1, Ordering::Relaxed);
         let _ = self.events.send(Event::Connected).await;
-        tracing::info!(url = self.config.url, "stream to the operator is open");
+        tracing::info!(operator = self.config.link.name(), "stream to the operator is open");
         let mut stored = Firings::new();
         let mut regular = interval(REGULAR);
         regular.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -178,29 +171,6 @@ impl Control {
                     .map_err(|_| ControlError::Ended)?;
             }
         }
-    }
-
-    async fn open(&self) -> Result<(mpsc::Sender<GatewayMessage>, Streaming<OperatorMessage>), ControlError> {
-        let Config { url, key, gateway } = &self.config;
-        let bearer: MetadataValue<Ascii> =
-            format!("Bearer {key}").parse().map_err(|error| ControlError::Config(Box::new(error)))?;
-        let endpoint = Endpoint::from_shared(url.clone())
-            .map_err(|error| ControlError::Config(Box::new(error)))?
-            .connect_timeout(Duration::from_secs(2))
-            .tcp_nodelay(true)
-            .http2_keep_alive_interval(KEEP_ALIVE)
-            .keep_alive_timeout(KEEP_ALIVE)
-            .keep_alive_while_idle(true);
-        let channel = endpoint.connect().await.map_err(ControlError::Connect)?;
-        let (sender, outgoing) = mpsc::channel(OUTGOING);
-        let hello = Hello { gateway: gateway.clone(), version: env!("CARGO_PKG_VERSION").to_owned() };
-        let hello = GatewayMessage { message: Some(gateway_message::Message::Hello(hello)) };
-        sender.try_send(hello).map_err(|_| ControlError::Ended)?;
-        let mut request = Request::new(ReceiverStream::new(outgoing));
-        request.metadata_mut().insert("authorization", bearer);
-        let mut client = ControlClient::new(channel);
-        let response = timeout(KEEP_ALIVE, client.open(request)).await.map_err(|_| ControlError::Ended)?;
-        Ok((sender, response.map_err(|status| ControlError::Open(status.into()))?.into_inner()))
     }
 
     async fn hear(&self, message: OperatorMessage, stored: &mut Firings) {

@@ -30,6 +30,7 @@ use crate::{
     live::{Admitted, Refusal, Slot},
     names,
     pace::{Pace, Paced},
+    table::Lead,
 };
 
 /// A request for a function, ready but for what changes with each attempt.
@@ -42,6 +43,8 @@ pub struct Call {
     pub client: Client,
     /// The body is the payload: Lambda's Invoke, or a schedule.
     pub lambda: bool,
+    /// The route that led to the function.
+    pub lead: Option<Arc<Lead>>,
 }
 
 /// What the client asks of the connection.
@@ -265,8 +268,11 @@ fn prepare(call: &mut Call, exchange: &mut Exchange) {
     if seen.mode == Mode::Lambda {
         if call.lambda {
             headers.insert(names::INVOKE, HeaderValue::from_static("raw"));
-        } else if seen.event_v1 {
+        } else if call.lead.as_ref().and_then(|lead| lead.event_v1).unwrap_or(seen.event_v1) {
             headers.insert(names::EVENT_FORMAT, HeaderValue::from_static("v1"));
+        }
+        if let Some(lead) = &call.lead {
+            headers.insert(names::ROUTE, lead.name.clone());
         }
     }
     // A watchdog of a lambda or process function reads a request, whatever protocol brings it.

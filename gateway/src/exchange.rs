@@ -13,6 +13,7 @@ use crate::{
     live::{Refusal, Slot},
     metrics::Phase,
     pace::Paced,
+    record::Tape,
     refuse::Dialect,
 };
 
@@ -52,6 +53,8 @@ pub struct Exchange {
     code: Option<&'static str>,
     end: End,
     bytes_out: u64,
+    /// What is kept of it; nothing unless somebody records.
+    tape: Option<Box<Tape>>,
 }
 
 /// Tells an exchange how its answer's body ended. A tunnel's answer has no exchange: that lives on with the tunnel.
@@ -92,6 +95,7 @@ impl Exchange {
             code: None,
             end: End::Dropped,
             bytes_out: 0,
+            tape: front.shared.recorder.as_ref().map(|_| Tape::of(request.headers())),
             front: Rc::clone(front),
         })
     }
@@ -133,6 +137,9 @@ impl Exchange {
         let headers = response.headers_mut();
         headers.insert(crate::names::REQUEST_ID, self.request_id.clone());
         headers.insert(crate::names::TRACEPARENT, self.trace.clone());
+        if let Some(tape) = &mut self.tape {
+            response = tape.answered(response);
+        }
         response.map(|body| Guarded::new(body, Ending(Some(self))))
     }
 
@@ -142,6 +149,9 @@ impl Exchange {
         let headers = response.headers_mut();
         headers.insert(crate::names::REQUEST_ID, self.request_id.clone());
         headers.insert(crate::names::TRACEPARENT, self.trace.clone());
+        if let Some(tape) = &mut self.tape {
+            response = tape.answered(response);
+        }
         response.map(|body| Guarded::new(body, Ending(None)))
     }
 
@@ -168,7 +178,7 @@ impl Drop for Exchange {
                 unrouted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             }
         }
-        self.front.log.write(&Line {
+        let line = Line {
             method: &self.method,
             uri: &self.uri,
             function: self.function.as_deref(),
@@ -185,7 +195,11 @@ impl Drop for Exchange {
             client: self.client,
             attempts: self.attempts,
             end: self.end,
-        });
+        };
+        self.front.log.write(&line);
+        if let (Some(recorder), Some(tape)) = (&self.front.shared.recorder, &mut self.tape) {
+            recorder.record(&line, tape.end(&self.body));
+        }
     }
 }
 

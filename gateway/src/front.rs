@@ -31,8 +31,9 @@ use crate::{
     live::Refusal,
     names,
     pace::Paced,
+    record::Recorder,
     refuse::{self, Dialect},
-    table::Tables,
+    table::{Lead, Tables},
 };
 
 /// What all workers share.
@@ -45,6 +46,8 @@ pub struct Shared {
     pub settings: Settings,
     /// Where lines of the access log go; off without it.
     pub log: Option<SyncSender<Vec<u8>>>,
+    /// Who keeps what passes; nobody usually.
+    pub recorder: Option<Arc<dyn Recorder>>,
 }
 
 /// What the flags say of requests.
@@ -121,7 +124,7 @@ impl Front {
         mut exchange: Box<Exchange>,
     ) -> Response<Answer> {
         match self.prepare(&mut request, connection, &mut exchange) {
-            Ok(Prepared::Call(function, passage, lambda)) => {
+            Ok(Prepared::Call { function, passage, lambda, lead }) => {
                 let client = Client::of(&mut request, passage);
                 let (parts, incoming) = request.into_parts();
                 let limit = match function.seen.mode {
@@ -138,7 +141,7 @@ impl Front {
                     return self.refuse(exchange, &too_large(limit));
                 }
                 exchange.body = Replay::new(body, REPLAY_BUFFER);
-                self.call(Call { function, parts, client, lambda }, exchange).await
+                self.call(Call { function, parts, client, lambda, lead }, exchange).await
             }
             Ok(Prepared::DryRun) => exchange.respond(refuse::dry_run().map(Paced::free)),
             Err(refusal) => self.refuse(exchange, &refusal),
@@ -193,17 +196,17 @@ impl Front {
             }
         }
         match target {
-            Target::Http { function, path } => {
+            Target::Http { function, path, lead } => {
                 if let Some(path) = path {
                     *request.uri_mut() = Uri::from(path);
                 }
                 exchange.look_ahead = !expects;
-                Ok(Prepared::Call(function, passage, false))
+                Ok(Prepared::Call { function, passage, lambda: false, lead })
             }
             Target::Invoke { function } => {
                 *request.uri_mut() = Uri::from(PathAndQuery::from_static("/"));
                 exchange.look_ahead = !expects;
-                Ok(Prepared::Call(function, passage, true))
+                Ok(Prepared::Call { function, passage, lambda: true, lead: None })
             }
             Target::Async => Err(missed(Miss::NoRoute)),
         }
@@ -220,12 +223,22 @@ impl Front {
         };
         let table = self.shared.tables.load();
         let lookup = |name: &str, namespace: &str| table.get(name, namespace).cloned();
-        Ok(match route::route(asked, &self.shared.settings.cluster_domain, lookup)? {
-            Route::Function { function, path: Path::Unchanged } => Target::Http { function, path: None },
+        let route = match route::route(asked, &self.shared.settings.cluster_domain, lookup) {
+            Ok(route) => route,
+            Err(miss) => {
+                let (lead, function) = table.routed(request.method(), uri.path()).ok_or(miss)?;
+                let (function, lead) = (Arc::clone(function), Some(Arc::clone(lead)));
+                return Ok(Target::Http { function, path: None, lead });
+            }
+        };
+        Ok(match route {
+            Route::Function { function, path: Path::Unchanged } => {
+                Target::Http { function, path: None, lead: None }
+            }
             Route::Function { function, path: Path::Rest(rest) } => {
                 // A part of what was a valid target is one too.
                 let path = PathAndQuery::try_from(rest.as_ref()).map_err(|_| Miss::NoRoute)?;
-                Target::Http { function, path: Some(path) }
+                Target::Http { function, path: Some(path), lead: None }
             }
             Route::Invoke { function } => Target::Invoke { function },
             Route::Async { .. } => Target::Async,
@@ -263,14 +276,21 @@ impl Handler for Front {
 }
 
 enum Target {
-    Http { function: Arc<Function>, path: Option<PathAndQuery> },
+    Http { function: Arc<Function>, path: Option<PathAndQuery>, lead: Option<Arc<Lead>> },
     Invoke { function: Arc<Function> },
     Async,
 }
 
 enum Prepared {
-    /// The function, what the client asks of the connection, and whether it is Lambda's Invoke.
-    Call(Arc<Function>, Passage, bool),
+    Call {
+        function: Arc<Function>,
+        /// What the client asks of the connection.
+        passage: Passage,
+        /// Lambda's Invoke.
+        lambda: bool,
+        /// The route that led here.
+        lead: Option<Arc<Lead>>,
+    },
     DryRun,
 }
 

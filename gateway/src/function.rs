@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use flint_api::Mode;
 use jiff::Timestamp;
+use serde::Serialize;
 
 use crate::live::Live;
 
@@ -49,7 +50,7 @@ pub struct Blocked {
 }
 
 /// A function's name and namespace.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct Key {
     /// The namespace.
     pub namespace: String,

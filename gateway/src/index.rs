@@ -23,7 +23,7 @@ use crate::{
     hub::Hub,
     instance::Instance,
     live::Live,
-    table::{Table, Tables},
+    table::{Routes, Table, Tables},
 };
 
 /// How long a hint is believed without the watch's word. The kubelet's news of a ready pod takes one to two seconds.
@@ -57,6 +57,8 @@ pub enum Event {
     Connected,
     /// The gateways there are.
     Peers(Vec<String>),
+    /// The paths of functions, all of them.
+    Routes(Arc<Routes>),
     /// A source has told all there is; from now on it tells of changes.
     Complete,
 }
@@ -174,6 +176,10 @@ impl Index {
             Event::Connected => {
                 let failing = std::mem::take(&mut self.starts);
                 self.changed.extend(failing.into_keys());
+            }
+            Event::Routes(routes) => {
+                self.table.set_routes(routes);
+                self.table_changed = true;
             }
             // For the keeper, once everything before it is in use.
             Event::Complete => {}

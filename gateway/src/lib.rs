@@ -24,6 +24,7 @@ pub mod metrics;
 pub mod names;
 pub mod pace;
 pub mod probe;
+pub mod record;
 pub mod refuse;
 pub mod report;
 pub mod scheduler;

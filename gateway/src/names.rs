@@ -15,6 +15,8 @@ pub const TIMEOUT: HeaderName = HeaderName::from_static(wire::TIMEOUT_HEADER);
 pub const INVOKE: HeaderName = HeaderName::from_static(wire::INVOKE_HEADER);
 /// Which event a function wants.
 pub const EVENT_FORMAT: HeaderName = HeaderName::from_static(wire::EVENT_FORMAT_HEADER);
+/// Which route led to the function.
+pub const ROUTE: HeaderName = HeaderName::from_static(wire::ROUTE_HEADER);
 /// Which attempt it is.
 pub const ATTEMPT: HeaderName = HeaderName::from_static(wire::ATTEMPT_HEADER);
 /// Whose answer it is.

@@ -6,6 +6,8 @@
 use std::{collections::HashMap, sync::Arc};
 
 use arc_swap::{ArcSwap, Guard};
+use flint_core::paths::{Paths, Pattern, route_key};
+use http::{HeaderValue, Method};
 use smallvec::SmallVec;
 
 use crate::function::{Function, Key};
@@ -15,6 +17,21 @@ use crate::function::{Function, Key};
 pub struct Table {
     shards: Vec<Arc<Shard>>,
     hasher: ahash::RandomState,
+    routes: Arc<Routes>,
+}
+
+/// Paths of functions, for requests that have no address of the contract.
+pub type Routes = Paths<Arc<Lead>>;
+
+/// Where a route leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lead {
+    /// The function.
+    pub function: Key,
+    /// The route's name, as the watchdog is told it.
+    pub name: HeaderValue,
+    /// API Gateway v1.0 events or v2.0; none is what the function itself asks for.
+    pub event_v1: Option<bool>,
 }
 
 /// The table in use.
@@ -36,7 +53,8 @@ type Text = SmallVec<[u8; 127]>;
 
 impl Default for Table {
     fn default() -> Self {
-        Self { shards: vec![Arc::default(); SHARDS], hasher: ahash::RandomState::new() }
+        let shards = vec![Arc::default(); SHARDS];
+        Self { shards, hasher: ahash::RandomState::new(), routes: Arc::default() }
     }
 }
 
@@ -56,6 +74,18 @@ impl Table {
     #[must_use]
     pub fn get_key(&self, key: &Key) -> Option<&Arc<Function>> {
         self.get(&key.name, &key.namespace)
+    }
+
+    /// The route that a request takes, and its function.
+    #[must_use]
+    pub fn routed(&self, method: &Method, path: &str) -> Option<(&Arc<Lead>, &Arc<Function>)> {
+        let (_, lead) = self.routes.find(method, path)?;
+        Some((lead, self.get_key(&lead.function)?))
+    }
+
+    /// Sets all routes.
+    pub fn set_routes(&mut self, routes: Arc<Routes>) {
+        self.routes = routes;
     }
 
     /// How many functions there are.
@@ -94,6 +124,22 @@ impl Table {
 
     fn shard(&self, text: &str) -> usize {
         self.hasher.hash_one(text) as usize % SHARDS
+    }
+}
+
+// === impl Lead ===
+
+impl Lead {
+    /// Where `METHOD PATTERN` leads; none where the pattern has what no header can say.
+    #[must_use]
+    pub fn new(
+        method: Option<&Method>,
+        pattern: &Pattern,
+        function: Key,
+        event_v1: Option<bool>,
+    ) -> Option<Arc<Self>> {
+        let name = HeaderValue::try_from(route_key(method, pattern.as_str())).ok()?;
+        Some(Arc::new(Self { function, name, event_v1 }))
     }
 }
 

@@ -9,7 +9,8 @@ use flint_control::v1::{
     gateway_message, operator_message,
 };
 use flint_gateway::{
-    app::{Config, ControlConfig},
+    app::Config,
+    control::Link,
     function::{Scheduled, Seen},
     scheduler,
 };
@@ -255,7 +256,7 @@ async fn a_schedule_that_is_due_wakes_its_function_and_is_stored_before_and_afte
         }
     })
     .await;
-    let control = Some(ControlConfig { url: operator.url(), key: "key".into() });
+    let control = Some(Link::Network { url: operator.url(), key: "key".into() });
     let gateway = Running::start_with(Config { control, ..config() }, |schedules, stop| {
         scheduler::run(schedules, || true, stop)
     })

@@ -4,7 +4,8 @@ use std::{net::SocketAddr, sync::Arc, thread::JoinHandle, time::Duration};
 
 use flint_api::Mode;
 use flint_gateway::{
-    app::{Config, ControlConfig, Gateway},
+    app::{Config, Gateway},
+    control::Link,
     front::Settings,
     function::{Blocked, Key, Seen},
     index::{Event, Pod, PodName},
@@ -106,7 +107,7 @@ impl Running {
     }
 
     pub(crate) async fn controlled_by(url: String) -> Self {
-        Self::start_as(Config { control: Some(ControlConfig { url, key: "key".into() }), ..config() }).await
+        Self::start_as(Config { control: Some(Link::Network { url, key: "key".into() }), ..config() }).await
     }
 
     pub(crate) async fn start_with<R: Future<Output = ()> + Send + 'static>(

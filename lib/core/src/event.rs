@@ -9,7 +9,11 @@ mod text;
 mod v1;
 mod v2;
 
+use std::collections::BTreeMap;
+
 use http::request::Parts;
+
+use crate::{paths, wire::ROUTE_HEADER};
 
 pub use self::answer::{Malformed, Reply, head_from_prelude, response_from_payload};
 
@@ -65,6 +69,22 @@ fn host(request: &Parts) -> &str {
 
 fn user_agent(request: &Parts) -> &str {
     request.headers.get(http::header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+/// The route that led here: its name, its pattern, and the path's parameters. None for a function's own address.
+struct Route<'a> {
+    key: &'a str,
+    pattern: &'a str,
+    parameters: BTreeMap<String, String>,
+}
+
+fn route(request: &Parts) -> Option<Route<'_>> {
+    let key = std::str::from_utf8(request.headers.get(ROUTE_HEADER)?.as_bytes()).ok()?;
+    let pattern = paths::pattern_of(key);
+    let parsed = paths::Pattern::parse(pattern).ok()?;
+    let parameters = parsed.parameters(request.uri.path())?;
+    let parameters = parameters.into_iter().map(|(name, value)| (name.to_owned(), value.into_owned()));
+    Some(Route { key, pattern, parameters: parameters.collect() })
 }
 
 /// What the client spoke to the gateway is not known here; functions only ever see these two.

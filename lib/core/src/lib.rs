@@ -5,6 +5,7 @@ pub mod balance;
 pub mod demand;
 pub mod event;
 pub mod firing;
+pub mod paths;
 pub mod queue;
 pub mod retry;
 pub mod route;

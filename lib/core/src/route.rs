@@ -210,7 +210,7 @@ fn find_invoke<F>(segment: &str, query: &str, lookup: &impl Fn(&str, &str) -> Op
 }
 
 /// Takes percent-encoding off; what is not valid stays as it is, and is then no valid name.
-fn decode(text: &str) -> Cow<'_, str> {
+pub(crate) fn decode(text: &str) -> Cow<'_, str> {
     if !text.contains('%') {
         return Cow::Borrowed(text);
     }

@@ -38,9 +38,12 @@ use std::time::Duration;
 
 mod average;
 mod peak;
+mod share;
 
 use average::Average;
 use peak::Peak;
+
+pub use share::Share;
 
 /// Share of the stable window that the panic window has; Knative's `panic-window-percentage`.
 pub const PANIC_WINDOW_SHARE: f64 = 0.1;

@@ -21,6 +21,8 @@ pub const TIMEOUT_HEADER: &str = "x-flint-timeout-ms";
 pub const INVOKE_HEADER: &str = "x-flint-invoke";
 /// Header: `v1` for API Gateway v1.0 events.
 pub const EVENT_FORMAT_HEADER: &str = "x-flint-event-format";
+/// Header: the name of the route that led to the function, such as `GET /users/{id}`.
+pub const ROUTE_HEADER: &str = "x-flint-route";
 /// Header: 2 and up on a retry.
 pub const ATTEMPT_HEADER: &str = "x-flint-attempt";
 /// Header: HMAC-SHA-256 of an announcement's body, in hex.

@@ -155,6 +155,21 @@ impl Replay {
         })
     }
 
+    /// The whole body, where it was read to its end and is still kept.
+    #[must_use]
+    pub fn whole(&self) -> Option<Bytes> {
+        let Some(shared) = &self.shared else { return Some(Bytes::new()) };
+        let state = shared.state.borrow();
+        let ended = state.end == SourceEnd::Reached || state.declared == Some(state.read);
+        if state.forgotten || !ended {
+            return None;
+        }
+        match state.chunks.as_slice() {
+            [only] => Some(only.clone()),
+            chunks => Some(chunks.concat().into()),
+        }
+    }
+
     /// Whether the client's side of the body failed: it went away, or sent more than its limit.
     #[must_use]
     pub fn broken(&self) -> bool {

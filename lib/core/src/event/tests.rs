@@ -189,3 +189,23 @@ fn a_prelude_is_the_head_of_a_streamed_response() {
     assert_eq!(head_from_prelude(b"{}").unwrap().0, 200);
     assert!(head_from_prelude(b"[]").is_err());
 }
+
+#[test]
+fn a_route_names_itself_and_its_parameters_in_both_formats() {
+    let request = || {
+        Request::builder()
+            .uri("/users/a%20b/files/c/d?x=1")
+            .header("x-flint-route", "GET /users/{id}/files/{path+}")
+    };
+    let parameters = json!({"id": "a b", "path": "c/d"});
+    let second = event(Format::V2, request(), b"");
+    assert_eq!(second["routeKey"], "GET /users/{id}/files/{path+}");
+    assert_eq!(second["requestContext"]["routeKey"], second["routeKey"]);
+    assert_eq!(second["rawPath"], "/users/a%20b/files/c/d");
+    assert_eq!(second["pathParameters"], parameters);
+    let first = event(Format::V1, request(), b"");
+    assert_eq!(first["resource"], "/users/{id}/files/{path+}");
+    assert_eq!(first["requestContext"]["resourcePath"], first["resource"]);
+    assert_eq!(first["path"], "/users/a%20b/files/c/d");
+    assert_eq!(first["pathParameters"], parameters);
+}

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use http::request::Parts;
 use serde::Serialize;
 
-use super::{Context, host, is_internal, log_time, protocol, source_ip, text, user_agent};
+use super::{Context, host, is_internal, log_time, protocol, route, source_ip, text, user_agent};
 
 /// The resource that catches every path, and the stage of an API that has only one.
 const RESOURCE: &str = "/{proxy+}";
@@ -16,14 +16,14 @@ const STAGE: &str = "$default";
 #[serde(rename_all = "camelCase")]
 pub(super) struct Event<'a> {
     version: &'static str,
-    resource: &'static str,
+    resource: &'a str,
     path: &'a str,
     http_method: &'a str,
     headers: BTreeMap<String, Cow<'a, str>>,
     multi_value_headers: BTreeMap<String, Vec<Cow<'a, str>>>,
     query_string_parameters: Option<BTreeMap<String, String>>,
     multi_value_query_string_parameters: Option<BTreeMap<String, Vec<String>>>,
-    path_parameters: Option<BTreeMap<&'static str, &'a str>>,
+    path_parameters: Option<BTreeMap<String, String>>,
     stage_variables: Option<BTreeMap<String, String>>,
     request_context: RequestContext<'a>,
     body: Option<Cow<'a, str>>,
@@ -46,7 +46,7 @@ struct RequestContext<'a> {
     request_time: String,
     request_time_epoch: i64,
     resource_id: &'static str,
-    resource_path: &'static str,
+    resource_path: &'a str,
     stage: &'static str,
 }
 
@@ -73,18 +73,21 @@ pub(super) fn event<'a>(request: &'a Parts, body: &'a [u8], context: Context<'a>
     }
     let (body, is_base64_encoded) = text::body(&request.headers, body);
     let path = request.uri.path();
-    let proxy = path.trim_start_matches('/');
+    let (resource, path_parameters) = match route(request) {
+        Some(route) => (route.pattern, route.parameters),
+        None => (RESOURCE, proxy(path)),
+    };
     let domain_name = host(request);
     Event {
         version: "1.0",
-        resource: RESOURCE,
+        resource,
         path,
         http_method: request.method.as_str(),
         headers: last_of_each(&multi_headers),
         query_string_parameters: some_if_any(last_of_each(&multi_parameters)),
         multi_value_query_string_parameters: some_if_any(multi_parameters),
         multi_value_headers: multi_headers,
-        path_parameters: (!proxy.is_empty()).then(|| BTreeMap::from([("proxy", proxy)])),
+        path_parameters: some_if_any(path_parameters),
         stage_variables: None,
         request_context: RequestContext {
             account_id: "anonymous",
@@ -100,12 +103,18 @@ pub(super) fn event<'a>(request: &'a Parts, body: &'a [u8], context: Context<'a>
             request_time: log_time(context.time),
             request_time_epoch: context.time.as_millisecond(),
             resource_id: "proxy",
-            resource_path: RESOURCE,
+            resource_path: resource,
             stage: STAGE,
         },
         body,
         is_base64_encoded,
     }
+}
+
+/// The parameter of the resource that catches every path.
+fn proxy(path: &str) -> BTreeMap<String, String> {
+    let proxy = path.trim_start_matches('/');
+    if proxy.is_empty() { BTreeMap::new() } else { BTreeMap::from([("proxy".to_owned(), proxy.to_owned())]) }
 }
 
 fn last_of_each<V: Clone>(multi: &BTreeMap<String, Vec<V>>) -> BTreeMap<String, V> {

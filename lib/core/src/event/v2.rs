@@ -7,16 +7,17 @@ use http::header::COOKIE;
 use http::request::Parts;
 use serde::Serialize;
 
-use super::{Context, host, is_internal, log_time, protocol, source_ip, text, user_agent};
+use super::{Context, host, is_internal, log_time, protocol, route, source_ip, text, user_agent};
+use crate::paths;
 
-/// The route and the stage of an API that has only one of each.
-const DEFAULT: &str = "$default";
+/// The stage of an API that has only one.
+const STAGE: &str = "$default";
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Event<'a> {
     version: &'static str,
-    route_key: &'static str,
+    route_key: &'a str,
     raw_path: &'a str,
     raw_query_string: &'a str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -24,6 +25,8 @@ pub(super) struct Event<'a> {
     headers: BTreeMap<&'a str, Cow<'a, str>>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     query_string_parameters: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    path_parameters: BTreeMap<String, String>,
     request_context: RequestContext<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     body: Option<Cow<'a, str>>,
@@ -39,7 +42,7 @@ struct RequestContext<'a> {
     domain_prefix: &'a str,
     http: Http<'a>,
     request_id: &'a str,
-    route_key: &'static str,
+    route_key: &'a str,
     stage: &'static str,
     time: String,
     time_epoch: i64,
@@ -79,15 +82,20 @@ pub(super) fn event<'a>(request: &'a Parts, body: &'a [u8], context: Context<'a>
             .or_insert(value);
     }
     let (body, is_base64_encoded) = text::body(&request.headers, body);
+    let (route_key, path_parameters) = match route(request) {
+        Some(route) => (route.key, route.parameters),
+        None => (paths::DEFAULT, BTreeMap::new()),
+    };
     let domain_name = host(request);
     Event {
         version: "2.0",
-        route_key: DEFAULT,
+        route_key,
         raw_path: request.uri.path(),
         raw_query_string,
         cookies,
         headers,
         query_string_parameters: parameters,
+        path_parameters,
         request_context: RequestContext {
             account_id: "anonymous",
             api_id: context.function,
@@ -101,8 +109,8 @@ pub(super) fn event<'a>(request: &'a Parts, body: &'a [u8], context: Context<'a>
                 user_agent: user_agent(request),
             },
             request_id: context.request_id,
-            route_key: DEFAULT,
-            stage: DEFAULT,
+            route_key,
+            stage: STAGE,
             time: log_time(context.time),
             time_epoch: context.time.as_millisecond(),
         },
