@@ -9,10 +9,13 @@ pub mod callable;
 pub mod cluster;
 pub mod commands;
 pub mod error;
+pub mod events;
 pub mod gateway;
+pub mod import;
 pub mod output;
 pub mod project;
 pub mod system;
+pub mod templates;
 pub mod text;
 
 use std::{ffi::OsString, process::ExitCode};

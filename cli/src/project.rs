@@ -32,8 +32,15 @@ use std::{
 
 use flint_api::Function;
 
+pub(crate) use draft::{Draft, name_of, pruned};
 pub use env_file::parse_env_file;
+pub(crate) use files::Files;
 pub use note::{Note, Severity};
+pub(crate) use runtimes::known as known_runtime;
+pub(crate) use schema::closest;
+pub(crate) use short::seconds;
+pub(crate) use tree::{Entry, Node};
+pub(crate) use yaml::parse as parse_yaml;
 
 /// What a project is read with.
 #[derive(Clone, Debug, Default)]

@@ -57,7 +57,7 @@ fn object(function: &Function) -> Value {
 }
 
 /// One YAML document for each object.
-fn documents(objects: &[Value]) -> Result<String, Error> {
+pub(super) fn documents(objects: &[Value]) -> Result<String, Error> {
     let mut text = String::new();
     for object in objects {
         if !text.is_empty() {

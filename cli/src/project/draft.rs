@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use flint_api::Function;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::{
     Code, Folder, Language, Note, ProjectFunction, Severity, rules, runtimes, schema,
@@ -69,6 +69,20 @@ impl Draft {
         });
     }
 
+    /// Sets `metadata.FIELD`.
+    pub(crate) fn metadata(&mut self, field: &str, value: Node) {
+        self.below("metadata", |metadata| metadata.set(field, value));
+    }
+
+    /// Adds a schedule.
+    pub(crate) fn schedule(&mut self, schedule: Node) {
+        let there = self.object.deepest("spec.schedules");
+        let mut schedules = if there.is_list() { there.items().to_vec() } else { Vec::new() };
+        schedules.push(schedule);
+        let spot = self.spot.clone();
+        self.spec("schedules", Node::list(&spot, schedules));
+    }
+
     fn below(&mut self, part: &str, change: impl FnOnce(&mut Node)) {
         let mut node = self.object.get(part).cloned().unwrap_or_else(|| Node::map(&self.spot));
         change(&mut node);
@@ -82,9 +96,7 @@ impl Draft {
         if notes[before..].iter().any(|note| note.severity == Severity::Error) {
             return None;
         }
-        let mut value = self.object.to_json();
-        prune(&mut value);
-        let function: Function = match serde_json::from_value(value) {
+        let function: Function = match serde_json::from_value(typed(self.object.to_json())) {
             Ok(function) => function,
             Err(error) => {
                 let place = self.object.deepest(&field_of(&self.object)).spot.place();
@@ -125,24 +137,37 @@ impl Draft {
     }
 }
 
-/// Nulls are as good as nothing, as an API server takes them.
-fn prune(value: &mut serde_json::Value) {
+/// A value without its nulls, which are as good as nothing: so an API server takes them.
+pub(crate) fn pruned(value: Value) -> Value {
     match value {
-        serde_json::Value::Object(fields) => {
-            fields.retain(|_, field| !field.is_null());
-            fields.values_mut().for_each(prune);
+        Value::Object(fields) => {
+            let there = fields.into_iter().filter(|(_, field)| !field.is_null());
+            there.map(|(name, field)| (name, pruned(field))).collect::<Map<_, _>>().into()
         }
-        serde_json::Value::Array(items) => items.iter_mut().for_each(prune),
-        _ => {}
+        Value::Array(items) => items.into_iter().map(pruned).collect(),
+        other => other,
     }
+}
+
+/// As our types read it: an API server takes a quantity as a number, too.
+fn typed(value: Value) -> Value {
+    let mut value = pruned(value);
+    for list in ["limits", "requests"] {
+        let quantities = value.pointer_mut(&format!("/spec/resources/{list}")).and_then(Value::as_object_mut);
+        for quantity in
+            quantities.into_iter().flat_map(Map::values_mut).filter(|quantity| quantity.is_number())
+        {
+            *quantity = Value::String(quantity.to_string());
+        }
+    }
+    value
 }
 
 /// The first field of the spec that alone makes the object unreadable: serde does not say where it was.
 fn field_of(object: &Node) -> String {
     let reads = |key: &str, value: &Node| {
-        let mut spec = json!({ key: value.to_json() });
-        prune(&mut spec);
-        serde_json::from_value::<flint_api::FunctionSpec>(spec).is_ok()
+        let mut object = typed(json!({ "spec": { key: value.to_json() } }));
+        serde_json::from_value::<flint_api::FunctionSpec>(object["spec"].take()).is_ok()
     };
     let spec = object.get("spec").into_iter().flat_map(Node::entries);
     let broken = spec

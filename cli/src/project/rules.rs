@@ -12,7 +12,7 @@ use flint_core::schedule;
 mod tests;
 mod text;
 
-use text::{is_absolute, is_image, is_label, is_name, is_rate, is_variable, is_zone};
+use text::{is_absolute, is_image, is_label, is_name, is_quantity, is_rate, is_variable, is_zone};
 
 /// A field's path, such as `spec.env[2].name`, and what is wrong with it.
 pub(crate) type Broken = (String, String);
@@ -139,6 +139,14 @@ impl Rules {
             "write an image reference without spaces, such as registry.example.com/team/app:1.4",
         );
         self.hold(!matches!(spec.port, Some(8012 | 8013)), "spec.port", "ports 8012 and 8013 belong to the watchdog in the same pod: let the code listen on another, such as 8080");
+        for (list, quantities) in spec.resources.iter().flat_map(|resources| {
+            [("limits", resources.limits.as_ref()), ("requests", resources.requests.as_ref())]
+        }) {
+            for (name, quantity) in quantities.into_iter().flatten() {
+                let path = format!("spec.resources.{list}.{name}");
+                self.hold(is_quantity(&quantity.0), path, "write a quantity, such as 512Mi or 500m");
+            }
+        }
         self.duration("spec.timeout", spec.timeout, ("1s", 1), ("15m", 15 * 60));
         let same = |mount: &Mount| spec.config_maps.iter().any(|other| other.mount_path == mount.mount_path);
         self.hold(

@@ -74,15 +74,14 @@ pub(crate) fn handler_is_missing(
 ) -> Option<String> {
     let (files, kind): (Vec<String>, _) = match runtime {
         "python3.11" => {
-            let Some((module, function)) = handler
-                .rsplit_once('.')
-                .filter(|(module, function)| !module.is_empty() && !function.is_empty())
+            let parts = handler.rsplit_once('.');
+            let Some((module, _)) =
+                parts.filter(|(module, function)| !module.is_empty() && !function.is_empty())
             else {
                 return Some(format!(
                     "handler {handler} names no function: write FILE.FUNCTION, such as app.handler"
                 ));
             };
-            let _ = function;
             let module = module.replace('.', "/");
             (vec![format!("{module}.py"), format!("{module}/__init__.py")], "handler")
         }

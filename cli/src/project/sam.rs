@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{
-    EventFormat, Folder, Language, Note, Options,
+    EventFormat, Folder, Note, Options,
     draft::{Draft, name_of},
     files::Files,
     load::Outcome,
@@ -137,17 +137,21 @@ impl Template {
             return notes.push(Note::error(&spot.place(), message));
         }
         match setting("Runtime") {
-            None => notes.push(Note::error(
-                &spot.place(),
-                format!("{key} has no Runtime: write one, such as python3.12"),
-            )),
+            None => {
+                let message = format!("{key} has no Runtime: write one, such as python3.12");
+                return notes.push(Note::error(&spot.place(), message));
+            }
             Some(runtime) => match runtimes::known(runtime.scalar().unwrap_or_default()) {
                 Ok(known) => {
                     let remark = known.remark.map(|remark| Note::remark(&runtime.spot.place(), remark));
                     notes.extend(remark.into_iter().filter(|note| !notes.contains(note)).collect::<Vec<_>>());
                     draft.spec("runtime", Node::text(&runtime.spot, known.runtime));
                 }
-                Err(message) => notes.push(Note::error(&runtime.spot.place(), message)),
+                Err(message) => {
+                    notes.push(Note::error(&runtime.spot.place(), message));
+                    // So that nothing else is said about it.
+                    draft.spec("runtime", runtime);
+                }
             },
         }
         if let Some(handler) = setting("Handler") {
@@ -169,7 +173,9 @@ impl Template {
         }
         let (inline, uri) = (setting("InlineCode"), setting("CodeUri"));
         self.environment(key, properties, &mut draft);
-        self.code(key, inline, uri, &mut draft, notes);
+        if let Err(note) = self.code(key, inline, uri, &mut draft) {
+            return notes.push(note);
+        }
         let mut events = events::Events {
             function: &name,
             intrinsics: &mut self.intrinsics,
@@ -217,45 +223,30 @@ impl Template {
         inline: Option<Node>,
         uri: Option<Node>,
         draft: &mut Draft,
-        notes: &mut Vec<Note>,
-    ) {
+    ) -> Result<(), Note> {
         if let Some(code) = inline {
             // CloudFormation calls the file index, whatever the handler says.
-            let language = if draft.object.deepest("spec.runtime").scalar() == Some("nodejs") {
-                Language::Node
-            } else {
-                Language::Python
-            };
-            let file = if language == Language::Node { "index.js" } else { "index.py" };
+            let node = draft.object.deepest("spec.runtime").scalar() == Some("nodejs");
             let text = Node::text(&code.spot, code.scalar().unwrap_or_default());
-            let source = Node::map(&code.spot).with("inline", Node::map(&code.spot).with(file, text));
-            draft.spec("source", source);
-            return;
+            let files = Node::map(&code.spot).with(if node { "index.js" } else { "index.py" }, text);
+            draft.spec("source", Node::map(&code.spot).with("inline", files));
+            return Ok(());
         }
         let folder = match &uri {
             None => self.root.clone(),
             Some(uri) => {
-                let Some(text) = uri.scalar() else {
-                    let message = format!(
-                        "{key}.CodeUri: code in a bucket is not read; put it behind https and name it in a Function's source.archive"
-                    );
-                    return notes.push(Note::error(&uri.spot.place(), message));
-                };
-                if text.contains("://") {
-                    let message = format!(
-                        "{key}.CodeUri: {text} is not read; put the code behind https and name it in a Function's source.archive"
-                    );
-                    return notes.push(Note::error(&uri.spot.place(), message));
-                }
-                match short::inside(&self.root.join(text), &self.root) {
-                    Ok(folder) => folder,
-                    Err(message) => {
-                        return notes
-                            .push(Note::error(&uri.spot.place(), format!("{key}.CodeUri: {message}")));
+                let wrong = |why: String| Note::error(&uri.spot.place(), format!("{key}.CodeUri: {why}"));
+                let elsewhere = "put the code behind https and name it in a Function's source.archive";
+                match uri.scalar() {
+                    None => return Err(wrong(format!("code in a bucket is not read; {elsewhere}"))),
+                    Some(text) if text.contains("://") => {
+                        return Err(wrong(format!("{text} is not read; {elsewhere}")));
                     }
+                    Some(text) => short::inside(&self.root, text).map_err(wrong)?,
                 }
             }
         };
         draft.folder = Some(Folder::new(folder));
+        Ok(())
     }
 }

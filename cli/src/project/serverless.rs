@@ -143,7 +143,7 @@ impl Service {
                 let message = format!(
                     "functions.{key} has no runtime, nor has the provider: write runtime, such as nodejs20.x"
                 );
-                notes.push(Note::error(&spot.place(), message));
+                return notes.push(Note::error(&spot.place(), message));
             }
             Some(runtime) => match runtimes::known(runtime.scalar().unwrap_or_default()) {
                 Ok(known) => {
@@ -152,7 +152,11 @@ impl Service {
                     notes.extend(remark.into_iter().filter(|note| !notes.contains(note)).collect::<Vec<_>>());
                     draft.spec("runtime", Node::text(&runtime.spot, known.runtime));
                 }
-                Err(message) => notes.push(Note::error(&runtime.spot.place(), message)),
+                Err(message) => {
+                    notes.push(Note::error(&runtime.spot.place(), message));
+                    // So that nothing else is said about it.
+                    draft.spec("runtime", runtime);
+                }
             },
         }
         if let Some(handler) = value.get("handler") {

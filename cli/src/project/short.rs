@@ -1,10 +1,11 @@
 //! `flint.yaml`: what files do not tell by themselves, in the fewest words.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{
     EventFormat, Folder, Note, Route, detect,
     draft::{Draft, name_of},
+    files::said,
     routes, runtimes,
     schema::unknown,
     tree::{Entry, Node, Spot},
@@ -77,7 +78,7 @@ pub(crate) fn read(root: &Node, folder: &Path, notes: &mut Vec<Note>) -> Short {
         return short;
     }
     let several = root.get("functions");
-    for Entry { key, spot, value } in root.entries() {
+    for Entry { key, spot, .. } in root.entries() {
         match FUNCTION.iter().find(|(name, _)| name == key) {
             Some((_, false)) if several.is_some() => {
                 let message = format!("`{key}` belongs to one function: write it below functions");
@@ -89,7 +90,6 @@ pub(crate) fn read(root: &Node, folder: &Path, notes: &mut Vec<Note>) -> Short {
                 let known: Vec<_> =
                     FUNCTION.iter().map(|(name, _)| *name).chain(["name", "functions"]).collect();
                 unknown(spot, key, "flint.yaml", &known, notes);
-                let _ = value;
             }
         }
     }
@@ -204,13 +204,10 @@ fn code(
     }
     let key = name.scalar().unwrap_or_default();
     let root = match setting("code") {
-        Some(code) => {
-            let root = folder.join(code.scalar().unwrap_or_default());
-            match inside(&root, folder) {
-                Ok(root) => root,
-                Err(message) => return notes.push(Note::error(&code.spot.place(), message)),
-            }
-        }
+        Some(code) => match inside(folder, code.scalar().unwrap_or_default()) {
+            Ok(root) => root,
+            Err(message) => return notes.push(Note::error(&code.spot.place(), message)),
+        },
         // One of several has its own folder, if there is one of its name.
         None if top.is_some() && folder.join(key).is_dir() => folder.join(key),
         None => folder.to_owned(),
@@ -227,8 +224,10 @@ fn code(
                     draft.spec("runtime", Node::text(&node.spot, known.runtime));
                 }
                 Err(message) if message.contains("did you mean") => {
-                    notes.push(Note::error(&node.spot.place(), message))
+                    notes.push(Note::error(&node.spot.place(), message));
+                    draft.spec("runtime", node.clone());
                 }
+
                 Err(_) => draft.spec("runtime", node.clone()),
             }
         }
@@ -254,20 +253,15 @@ fn code(
     }
 }
 
-/// A folder of code, without links, below the project's.
-pub(crate) fn inside(path: &Path, folder: &Path) -> Result<std::path::PathBuf, String> {
-    let real = path
-        .canonicalize()
-        .map_err(|error| format!("{} cannot be read: {}", path.display(), super::files::said(&error)))?;
+/// A folder of code as it is written, without links, below the project's.
+pub(crate) fn inside(folder: &Path, written: &str) -> Result<PathBuf, String> {
+    let real = folder.join(written).canonicalize();
+    let real = real.map_err(|error| format!("{written} cannot be read: {}", said(&error)))?;
     if !real.is_dir() {
-        return Err(format!("{} is no folder", path.display()));
+        return Err(format!("{written} is no folder"));
     }
     if !real.starts_with(folder) {
-        return Err(format!(
-            "{} is outside of {}: code lies within the project",
-            path.display(),
-            folder.display()
-        ));
+        return Err(format!("{written} is outside of the project's folder: code lies within it"));
     }
     Ok(real)
 }

@@ -6,6 +6,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     path::PathBuf,
+    rc::Rc,
 };
 
 use super::{
@@ -32,7 +33,7 @@ pub(crate) struct Variables<'a> {
     options: &'a Options,
     files: &'a mut Files,
     dotenv: BTreeMap<String, String>,
-    read: HashMap<PathBuf, Node>,
+    read: HashMap<PathBuf, Rc<Node>>,
     busy: Vec<String>,
     steps: usize,
     notes: Vec<Note>,
@@ -81,8 +82,8 @@ impl<'a> Variables<'a> {
 
     /// The root's entry of this name with its variables written out.
     pub(crate) fn part(&mut self, key: &str) -> Option<Node> {
-        let node = self.root.get(key)?.clone();
-        self.within(&format!("self:{key}"), |this| Some(this.resolve(&node))).filter(|node| !node.is_null())
+        let node = self.root.get(key)?;
+        self.within(&format!("self:{key}"), |this| Some(this.resolve(node))).filter(|node| !node.is_null())
     }
 
     /// The stage: `--stage`, the provider's, or dev.
@@ -251,32 +252,33 @@ impl<'a> Variables<'a> {
 
     /// A path from the file's root.
     fn of_self(&mut self, address: &str) -> Found {
-        let key = format!("self:{address}");
-        let root = self.root.clone();
-        match self.within(&key, |this| this.walk(&root, address)) {
-            Some(node) => Found::Value(node),
-            None => match address {
-                "provider.stage" => Found::Value(Node::text(&root.spot, "dev")),
-                "provider.region" => Found::Value(Node::text(&root.spot, "us-east-1")),
-                _ => Found::Missing(format!("there is no {address} in this file")),
-            },
+        let root = self.root;
+        let found = self.within(&format!("self:{address}"), |this| this.walk(root, &path_of(address)));
+        match (found, address) {
+            (Some(node), _) => Found::Value(node),
+            (None, "provider.stage") => Found::Value(Node::text(&root.spot, "dev")),
+            (None, "provider.region") => Found::Value(Node::text(&root.spot, "us-east-1")),
+            (None, _) => Found::Missing(format!("there is no {address} in this file")),
         }
     }
 
     /// The value of a path, the variables on the way and in it written out.
-    fn walk(&mut self, root: &Node, address: &str) -> Option<Node> {
-        let mut node = root.clone();
-        for part in address.split('.').filter(|part| !part.is_empty()) {
-            if node.scalar().is_some_and(|text| text.contains("${")) {
-                node = self.resolve(&node);
-            }
-            let next = match part.parse::<usize>() {
-                Ok(index) if node.is_list() => node.items().get(index).cloned(),
-                _ => node.get(part).cloned(),
-            };
-            node = next?;
-        }
-        Some(self.resolve(&node)).filter(|node| !node.is_null())
+    fn walk(&mut self, node: &Node, path: &[&str]) -> Option<Node> {
+        let Some((part, rest)) = path.split_first() else {
+            return Some(self.resolve(node)).filter(|node| !node.is_null());
+        };
+        let written;
+        let node = if node.scalar().is_some_and(|text| text.contains("${")) {
+            written = self.resolve(node);
+            &written
+        } else {
+            node
+        };
+        let next = match part.parse::<usize>() {
+            Ok(index) if node.is_list() => node.items().get(index),
+            _ => node.get(part),
+        };
+        self.walk(next?, rest)
     }
 
     /// Parameters of a stage, then those of all.
@@ -314,7 +316,7 @@ impl<'a> Variables<'a> {
             match read {
                 Ok(node) => {
                     let empty = Node::plain(&Spot::start_of(&path), "null");
-                    self.read.insert(path.clone(), node.unwrap_or(empty));
+                    self.read.insert(path.clone(), Rc::new(node.unwrap_or(empty)));
                 }
                 Err(note) => {
                     self.notes.push(note);
@@ -326,7 +328,7 @@ impl<'a> Variables<'a> {
             return Found::Missing(format!("{name} is not there"));
         };
         let key = format!("file({name}):{address}");
-        match self.within(&key, |this| this.walk(&content, address)) {
+        match self.within(&key, |this| this.walk(&content, &path_of(address))) {
             Some(node) => Found::Value(node),
             None => Found::Missing(format!("there is no {address} in {name}")),
         }
@@ -352,4 +354,8 @@ impl<'a> Variables<'a> {
         self.busy.pop();
         found
     }
+}
+
+fn path_of(address: &str) -> Vec<&str> {
+    address.split('.').filter(|part| !part.is_empty()).collect()
 }

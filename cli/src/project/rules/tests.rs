@@ -65,6 +65,7 @@ fn wrong() -> Vec<(&'static str, Value)> {
         ("spec.handler", code(json!({"handler": ""}))),
         ("spec.image", image(json!({"image": "a b"}))),
         ("spec.port", image(json!({"port": 8012}))),
+        ("spec.resources.limits.memory", code(json!({"resources": {"limits": {"memory": "lots"}}}))),
         ("spec.timeout", code(json!({"timeout": "16m"}))),
         ("spec.timeout", code(json!({"timeout": "0s"}))),
         (
@@ -171,6 +172,7 @@ fn gather(schema: &Value, messages: &mut BTreeSet<String>) {
 #[case::provided(code(json!({"runtime": "provided.rust", "handler": null})))]
 #[case::image(image(json!({"port": 3000, "command": ["/bin/web"], "concurrency": 250})))]
 #[case::git(source(json!({"git": {"url": "git@github.com:team/functions.git", "revision": "v1.2"}})))]
+#[case::quantities(code(json!({"resources": {"limits": {"memory": "1.5Gi", "cpu": "500m"}, "requests": {"memory": "1e8", "cpu": "2"}}})))]
 #[case::rps(code(json!({"scaling": {"metric": "rps", "target": 250.5, "minReplicas": 3}})))]
 fn what_is_right_breaks_none(#[case] function: Value) {
     assert_eq!(broken_by(&function), vec![]);

@@ -23,6 +23,16 @@ fn bounded(text: &str, ends: impl Fn(u8) -> bool, within: &[u8]) -> bool {
         && bytes.iter().all(|byte| ends(*byte) || within.contains(byte))
 }
 
+/// A quantity of Kubernetes: a number with a suffix of tens or of twos, or with an exponent.
+pub(super) fn is_quantity(text: &str) -> bool {
+    const SUFFIXES: &[&str] =
+        &["", "n", "u", "m", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
+    let end = text.find(|any: char| !any.is_ascii_digit() && any != '.').unwrap_or(text.len());
+    let (number, suffix) = text.split_at(end);
+    let exponent = suffix.strip_prefix(['e', 'E']).is_some_and(|rest| rest.parse::<i16>().is_ok());
+    number.parse::<f64>().is_ok() && (SUFFIXES.contains(&suffix) || exponent)
+}
+
 /// A variable's name.
 pub(super) fn is_variable(text: &str) -> bool {
     let good = |any: char| any.is_ascii_alphanumeric() || "-._".contains(any);

@@ -1,0 +1,230 @@
+//! Templates of new functions: a language and what calls it, five files at most, with a test that runs.
+
+/// A template.
+#[derive(Debug)]
+pub struct Template {
+    /// The language, and behind a dash what calls the function, where that is not requests.
+    pub name: &'static str,
+    /// What it is, in a line.
+    pub about: &'static str,
+    /// The command that runs its test.
+    pub test: &'static str,
+    /// The `flint.yaml` without the name.
+    settings: &'static [&'static str],
+    files: &'static [(&'static str, &'static str)],
+}
+
+const HTTP: &str = "routes: GET /hello\n";
+const SCHEDULE: &str = "schedules:\n  nightly: 0 2 * * *\n";
+const PYTHON: &str = "runtime: python3.11\nhandler: app.handler\n";
+const NODE: &str = "runtime: nodejs\nhandler: app.handler\n";
+const TYPESCRIPT: &str = "# What `npm test` and `npm run build` compile goes to dist.\nruntime: nodejs\nhandler: dist/app.handler\nfiles: [\"!**\", \"dist/*.js\", \"package.json\"]\n";
+const GO: &str = "runtime: provided\n";
+const RUST: &str = "runtime: provided\n";
+const SHELL: &str = "runtime: process\nhandler: ./handler.sh\n";
+const CONTAINER: &str = "# The image that the cluster pulls; build it from the Dockerfile, and push it.\n\
+image: registry.example.com/{{name}}:1\nport: 8080\n# What `flint dev` starts in its place.\nrun: python3 server.py\n";
+
+/// All templates, the first is the one without a name.
+pub const TEMPLATES: &[Template] = &[
+    Template {
+        name: "python",
+        about: "Python: answers requests",
+        test: "python3 -m unittest",
+        settings: &[PYTHON, HTTP],
+        files: &[
+            ("app.py", include_str!("templates/python/http/app.py")),
+            ("test_app.py", include_str!("templates/python/http/test_app.py")),
+        ],
+    },
+    Template {
+        name: "python-schedule",
+        about: "Python: runs at times",
+        test: "python3 -m unittest",
+        settings: &[PYTHON, SCHEDULE],
+        files: &[
+            ("app.py", include_str!("templates/python/schedule/app.py")),
+            ("test_app.py", include_str!("templates/python/schedule/test_app.py")),
+        ],
+    },
+    Template {
+        name: "python-event",
+        about: "Python: takes events, here of objects in a bucket",
+        test: "python3 -m unittest",
+        settings: &[PYTHON],
+        files: &[
+            ("app.py", include_str!("templates/python/event/app.py")),
+            ("test_app.py", include_str!("templates/python/event/test_app.py")),
+        ],
+    },
+    Template {
+        name: "node",
+        about: "Node.js: answers requests",
+        test: "node --test",
+        settings: &[NODE, HTTP],
+        files: &[
+            ("app.mjs", include_str!("templates/node/http/app.mjs")),
+            ("app.test.mjs", include_str!("templates/node/http/app.test.mjs")),
+        ],
+    },
+    Template {
+        name: "node-schedule",
+        about: "Node.js: runs at times",
+        test: "node --test",
+        settings: &[NODE, SCHEDULE],
+        files: &[
+            ("app.mjs", include_str!("templates/node/schedule/app.mjs")),
+            ("app.test.mjs", include_str!("templates/node/schedule/app.test.mjs")),
+        ],
+    },
+    Template {
+        name: "node-event",
+        about: "Node.js: takes events, here of objects in a bucket",
+        test: "node --test",
+        settings: &[NODE],
+        files: &[
+            ("app.mjs", include_str!("templates/node/event/app.mjs")),
+            ("app.test.mjs", include_str!("templates/node/event/app.test.mjs")),
+        ],
+    },
+    Template {
+        name: "typescript",
+        about: "TypeScript: answers requests",
+        test: "npm install && npm test",
+        settings: &[TYPESCRIPT, HTTP],
+        files: &[
+            ("app.ts", include_str!("templates/typescript/http/app.ts")),
+            ("app.test.ts", include_str!("templates/typescript/http/app.test.ts")),
+            ("package.json", include_str!("templates/typescript/package.json")),
+            ("tsconfig.json", include_str!("templates/typescript/tsconfig.json")),
+        ],
+    },
+    Template {
+        name: "typescript-schedule",
+        about: "TypeScript: runs at times",
+        test: "npm install && npm test",
+        settings: &[TYPESCRIPT, SCHEDULE],
+        files: &[
+            ("app.ts", include_str!("templates/typescript/schedule/app.ts")),
+            ("app.test.ts", include_str!("templates/typescript/schedule/app.test.ts")),
+            ("package.json", include_str!("templates/typescript/package.json")),
+            ("tsconfig.json", include_str!("templates/typescript/tsconfig.json")),
+        ],
+    },
+    Template {
+        name: "typescript-event",
+        about: "TypeScript: takes events, here of objects in a bucket",
+        test: "npm install && npm test",
+        settings: &[TYPESCRIPT],
+        files: &[
+            ("app.ts", include_str!("templates/typescript/event/app.ts")),
+            ("app.test.ts", include_str!("templates/typescript/event/app.test.ts")),
+            ("package.json", include_str!("templates/typescript/package.json")),
+            ("tsconfig.json", include_str!("templates/typescript/tsconfig.json")),
+        ],
+    },
+    Template {
+        name: "go",
+        about: "Go: answers requests",
+        test: "go test",
+        settings: &[GO, HTTP],
+        files: &[
+            ("main.go", include_str!("templates/go/http/main.go")),
+            ("main_test.go", include_str!("templates/go/http/main_test.go")),
+            ("go.mod", include_str!("templates/go/go.mod")),
+            ("go.sum", include_str!("templates/go/go.sum")),
+        ],
+    },
+    Template {
+        name: "go-schedule",
+        about: "Go: runs at times",
+        test: "go test",
+        settings: &[GO, SCHEDULE],
+        files: &[
+            ("main.go", include_str!("templates/go/schedule/main.go")),
+            ("main_test.go", include_str!("templates/go/schedule/main_test.go")),
+            ("go.mod", include_str!("templates/go/go.mod")),
+            ("go.sum", include_str!("templates/go/go.sum")),
+        ],
+    },
+    Template {
+        name: "go-event",
+        about: "Go: takes events, here of objects in a bucket",
+        test: "go test",
+        settings: &[GO],
+        files: &[
+            ("main.go", include_str!("templates/go/event/main.go")),
+            ("main_test.go", include_str!("templates/go/event/main_test.go")),
+            ("go.mod", include_str!("templates/go/go.mod")),
+            ("go.sum", include_str!("templates/go/go.sum")),
+        ],
+    },
+    Template {
+        name: "rust",
+        about: "Rust: answers requests",
+        test: "cargo test",
+        settings: &[RUST, HTTP],
+        files: &[
+            ("src/main.rs", include_str!("templates/rust/http/main.rs")),
+            ("Cargo.toml", include_str!("templates/rust/Cargo.toml")),
+        ],
+    },
+    Template {
+        name: "rust-schedule",
+        about: "Rust: runs at times",
+        test: "cargo test",
+        settings: &[RUST, SCHEDULE],
+        files: &[
+            ("src/main.rs", include_str!("templates/rust/schedule/main.rs")),
+            ("Cargo.toml", include_str!("templates/rust/Cargo.toml")),
+        ],
+    },
+    Template {
+        name: "rust-event",
+        about: "Rust: takes events, here of objects in a bucket",
+        test: "cargo test",
+        settings: &[RUST],
+        files: &[
+            ("src/main.rs", include_str!("templates/rust/event/main.rs")),
+            ("Cargo.toml", include_str!("templates/rust/Cargo.toml")),
+        ],
+    },
+    Template {
+        name: "shell",
+        about: "a shell script: a program for each request",
+        test: "sh test.sh",
+        settings: &[SHELL, HTTP],
+        files: &[
+            ("handler.sh", include_str!("templates/shell/http/handler.sh")),
+            ("test.sh", include_str!("templates/shell/http/test.sh")),
+        ],
+    },
+    Template {
+        name: "container",
+        about: "an image that serves HTTP, here in Python",
+        test: "python3 -m unittest",
+        settings: &[CONTAINER],
+        files: &[
+            ("server.py", include_str!("templates/container/http/server.py")),
+            ("test_server.py", include_str!("templates/container/http/test_server.py")),
+            ("Dockerfile", include_str!("templates/container/http/Dockerfile")),
+        ],
+    },
+];
+
+// === impl Template ===
+
+impl Template {
+    /// The files of a function of this name: their paths and texts.
+    #[must_use]
+    pub fn files(&self, name: &str) -> Vec<(String, String)> {
+        let head =
+            "# What the files do not tell by themselves; docs/project.md has all that can be written.\n";
+        let settings = format!("{head}name: {{{{name}}}}\n{}", self.settings.concat());
+        let files = self.files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned()));
+        files
+            .chain([("flint.yaml".to_owned(), settings)])
+            .map(|(path, text)| (path, text.replace("{{name}}", name)))
+            .collect()
+    }
+}
