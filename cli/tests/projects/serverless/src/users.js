@@ -1,0 +1,2 @@
+exports.list = async () => ({});
+exports.create = async () => ({});
