@@ -223,6 +223,10 @@ impl Front {
         until: Instant,
     ) -> Response<Answer> {
         let code = own_code(&response);
+        // To Invoke's clients a function's failure is an answer like any other, told by `x-amz-function-error`.
+        if call.lambda && response.status().is_success() {
+            response.headers_mut().remove(names::ERROR);
+        }
         exchange.answered(slot, granted, code);
         let Client { passage, upgrade } = call.client;
         forward::answer(&mut response, passage);

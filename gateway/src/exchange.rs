@@ -11,7 +11,7 @@ use crate::{
     front::Front,
     function::Function,
     live::{Refusal, Slot},
-    metrics::Phase,
+    metrics::{Failing, Phase},
     pace::Paced,
     record::Tape,
     refuse::Dialect,
@@ -171,7 +171,11 @@ impl Drop for Exchange {
             Some(function) => {
                 let live = &function.live;
                 live.demand.leave(now);
-                live.metrics.counts().answered(status, duration);
+                let counts = live.metrics.counts();
+                counts.answered(status, duration);
+                if let Some(failing) = Failing::of(self.code, status, self.end) {
+                    counts.failed(failing);
+                }
             }
             None => {
                 let unrouted = &self.front.shared.hub.totals.unrouted;

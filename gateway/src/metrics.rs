@@ -10,6 +10,8 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
+use flint_core::wire::ErrorCode;
+use flint_proxy::End;
 use http::StatusCode;
 
 use crate::clock::Micros;
@@ -35,6 +37,20 @@ pub struct Counts {
     pub cold: [Histogram; 3],
     /// Attempts after the first, of one request.
     pub retries: AtomicU64,
+    /// Requests that the function failed, in the order of [`Failing`].
+    pub failing: [AtomicU64; 3],
+}
+
+/// How a function failed a request. Its status does not say: Lambda's Invoke answers 200 for a function that raised, and a
+/// stream has sent its head long before it breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failing {
+    /// It raised, crashed, or answered nonsense.
+    Failed,
+    /// It did not answer within its timeout.
+    Timeout,
+    /// Its answer began and had no end.
+    CutOff,
 }
 
 /// A phase of a start from zero, as a request sees it.
@@ -109,9 +125,31 @@ impl Counts {
         self.duration.observe(duration);
     }
 
+    /// Counts a request that the function failed.
+    pub fn failed(&self, failing: Failing) {
+        self.failing[failing as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Counts a phase of a start from zero.
     pub fn cold(&self, phase: Phase, duration: Micros) {
         self.cold[phase as usize].observe(duration);
+    }
+}
+
+// === impl Failing ===
+
+impl Failing {
+    /// Reads it from the contract's code of an answer and from how its body ended. A tunnel's end says nothing: either side
+    /// may have broken it.
+    #[must_use]
+    pub fn of(code: Option<&str>, status: StatusCode, end: End) -> Option<Self> {
+        if code == Some(ErrorCode::FunctionFailed.as_str()) {
+            Some(Self::Failed)
+        } else if code == Some(ErrorCode::Timeout.as_str()) {
+            Some(Self::Timeout)
+        } else {
+            (end == End::Failed && status != StatusCode::SWITCHING_PROTOCOLS).then_some(Self::CutOff)
+        }
     }
 }
 

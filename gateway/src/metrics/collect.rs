@@ -31,9 +31,11 @@ pub struct Collector {
 struct Families(Vec<MetricFamily>);
 
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+const FAILINGS: [&str; 3] = ["function_failed", "timeout", "cut_off"];
 const PHASES: [&str; 3] = ["start", "forward", "answer"];
 
 const REQUESTS: &str = "flint_gateway_requests_total";
+const ERRORS: &str = "flint_gateway_function_errors_total";
 const RETRIES: &str = "flint_gateway_retries_total";
 const DURATION: &str = "flint_gateway_request_duration_seconds";
 const WAIT: &str = "flint_gateway_queue_wait_seconds";
@@ -172,6 +174,15 @@ impl Families {
                     count as f64,
                 );
             }
+        }
+        // Zeros too: an alert on the first error needs the series before it.
+        for (failing, count) in FAILINGS.iter().zip(&counts.failing) {
+            self.counter(
+                ERRORS,
+                "Requests that the function failed, whatever their status.",
+                with("type", failing),
+                count.load(Ordering::Relaxed) as f64,
+            );
         }
         let retries = counts.retries.load(Ordering::Relaxed);
         self.counter(RETRIES, "Attempts after the first.", labels(), retries as f64);

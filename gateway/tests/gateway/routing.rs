@@ -1,5 +1,10 @@
 //! Addresses, and what a function and a client get to see.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
 use flint_api::Mode;
 use flint_gateway::function::Seen;
 use flint_testing::upstream::Upstream;
@@ -95,6 +100,48 @@ async fn lambdas_invoke_sends_the_payload_as_it_is() {
     assert_eq!(header(&answer.body, "x-amz-log-type"), Some("Tail"));
     let answer = gateway.get("/function/hello/x").await;
     assert_eq!(header(&answer.body, "x-flint-invoke"), None);
+}
+
+#[tokio::test]
+async fn a_function_that_fails_is_counted_though_invoke_answers_200() {
+    let requests = Arc::new(AtomicUsize::new(0));
+    let failing = Upstream::start(move |_, mut peer| {
+        let requests = Arc::clone(&requests);
+        async move {
+            while peer.request().await.is_some() {
+                let code = match requests.fetch_add(1, Ordering::SeqCst) {
+                    0 => "function_failed",
+                    1 => "timeout",
+                    2 => {
+                        peer.ok("well").await;
+                        continue;
+                    }
+                    _ => return peer.say("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf").await,
+                };
+                let fields = format!("x-amz-function-error: Unhandled\r\nx-flint-error: {code}");
+                peer.say(&format!("HTTP/1.1 200 OK\r\n{fields}\r\ncontent-length: 2\r\n\r\n{{}}")).await;
+            }
+        }
+    })
+    .await;
+    let lambda = Seen { mode: Mode::Lambda, ..function("hello") };
+    let gateway = Running::with(lambda, &[failing.address()]).await;
+    let invoke = post("/2015-03-31/functions/hello/invocations", "", "{}");
+    for _ in 0..2 {
+        let answer = gateway.ask(&invoke).await;
+        assert_eq!((answer.status, answer.header("x-amz-function-error")), (200, Some("unhandled")));
+        assert_eq!(answer.header("x-flint-error"), None, "to Invoke's clients it is an answer");
+    }
+    assert_eq!(gateway.ask(&invoke).await.header("x-amz-function-error"), None);
+    let mut client = gateway.connect().await;
+    client.say(&get("/function/hello")).await;
+    client.closed().await;
+    for kind in ["function_failed", "timeout", "cut_off"] {
+        let labels = format!("namespace=\"default\",function=\"hello\",type=\"{kind}\"");
+        gateway.metrics_show(&format!("flint_gateway_function_errors_total{{{labels}}} 1")).await;
+    }
+    let labels = "namespace=\"default\",function=\"hello\",code=\"2xx\"";
+    gateway.metrics_show(&format!("flint_gateway_requests_total{{{labels}}} 4")).await;
 }
 
 #[tokio::test]

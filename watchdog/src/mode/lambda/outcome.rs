@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use flint_core::event::{Format, response_from_payload};
-use flint_core::wire::ErrorCode;
+use flint_core::wire::{ERROR_HEADER, ErrorCode};
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use serde_json::json;
@@ -71,30 +71,34 @@ impl Outcome {
         }
     }
 
-    /// Lambda's Invoke answers 200 whatever the function did; a header tells failures from answers.
+    /// Lambda's Invoke answers 200 whatever the function did; a header tells failures from answers, and another tells the gateway
+    /// which of the contract's it was.
     fn render_raw(self, id: &str) -> (Response<Answer>, Status) {
         let (body, error, status) = match self {
             Self::Payload(payload) => (payload, None, Status::Success),
             Self::Reported { body, handled, .. } => {
-                (body, Some(if handled { "Handled" } else { "Unhandled" }), Status::Error)
+                let word = if handled { "Handled" } else { "Unhandled" };
+                (body, Some((word, ErrorCode::FunctionFailed)), Status::Error)
             }
             Self::Failed(failure) => {
                 let body = json!({
                     "errorType": failure.error_type,
                     "errorMessage": format!("RequestId: {id} Error: {}", failure.error_message),
                 });
-                (Bytes::from(body.to_string()), Some("Unhandled"), Status::Error)
+                (Bytes::from(body.to_string()), Some(("Unhandled", ErrorCode::FunctionFailed)), Status::Error)
             }
             Self::TimedOut(message) => {
                 let message = format!("RequestId: {id} Error: {message}");
                 let body = json!({"errorType": "Sandbox.Timedout", "errorMessage": message});
-                (Bytes::from(body.to_string()), Some("Unhandled"), Status::Timeout)
+                (Bytes::from(body.to_string()), Some(("Unhandled", ErrorCode::Timeout)), Status::Timeout)
             }
             Self::NeverStarted => return (never_started(id), Status::Timeout),
         };
         let mut response = raw_response(Answer::Whole(Some(body)));
-        if let Some(error) = error {
-            response.headers_mut().insert(FUNCTION_ERROR, HeaderValue::from_static(error));
+        if let Some((word, code)) = error {
+            let headers = response.headers_mut();
+            headers.insert(FUNCTION_ERROR, HeaderValue::from_static(word));
+            headers.insert(ERROR_HEADER, HeaderValue::from_static(code.as_str()));
         }
         (response, status)
     }
@@ -158,6 +162,7 @@ mod tests {
             let (response, _) = reported(handled).render(Kind::Raw, "id");
             assert_eq!(response.status(), 200);
             assert_eq!(response.headers()["x-amz-function-error"], word);
+            assert_eq!(response.headers()["x-flint-error"], "function_failed");
             assert_eq!(body(response)["stackTrace"][0], "line 1");
         }
     }
@@ -169,6 +174,7 @@ mod tests {
         assert_eq!((response.status().as_u16(), status), (504, Status::Timeout));
         let (response, status) = timed_out().render(Kind::Raw, "id");
         assert_eq!((response.status().as_u16(), status), (200, Status::Timeout));
+        assert_eq!(response.headers()["x-flint-error"], "timeout");
         assert_eq!(body(response)["errorMessage"], "RequestId: id Error: Task timed out after 3.00 seconds");
     }
 
