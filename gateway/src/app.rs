@@ -3,10 +3,11 @@
 use std::{future::Future, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
 use anyhow::Context;
+use bytes::Bytes;
 use flint_control::v1::Firing;
 use flint_proxy::{Connection, Handler, Limits, PoolConfig, Workers, WorkersConfig};
 use flint_telemetry::Admin;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::{
     net::TcpListener,
@@ -27,6 +28,7 @@ use crate::{
     keeper,
     metrics::Collector,
     record::Recorder,
+    refuse,
     source::Source,
     table::Tables,
 };
@@ -252,5 +254,9 @@ impl Handler for Entrance {
         connection: Rc<Connection>,
     ) -> impl Future<Output = Response<Answer>> + 'static {
         Rc::clone(&self.0).handle(request, connection)
+    }
+
+    fn unreadable(status: StatusCode) -> Option<Response<Bytes>> {
+        Some(refuse::unreadable(status))
     }
 }

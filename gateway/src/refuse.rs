@@ -1,10 +1,11 @@
 //! The gateway's own answers: the contract's JSON for everybody, and for Lambda's clients in their form as well.
 
+use bytes::Bytes;
 use flint_core::wire::{ERROR_HEADER, ErrorCode};
 use flint_proxy::Body;
-use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 
-use crate::live::Refusal;
+use crate::{ids::Ids, live::Refusal, names};
 
 /// Who asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,13 +25,37 @@ const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 /// The answer for a refusal.
 #[must_use]
 pub fn answer(refusal: &Refusal, request_id: &HeaderValue, dialect: Dialect) -> Response<Body> {
+    text(refusal, request_id, dialect).map(Body::from)
+}
+
+/// The answer to a head that cannot be read. Nothing of it is known, so its id is made.
+#[must_use]
+pub fn unreadable(status: StatusCode) -> Response<Bytes> {
+    let too_large = [StatusCode::URI_TOO_LONG, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE].contains(&status);
+    let (code, message) = if too_large {
+        (
+            ErrorCode::RequestTooLarge,
+            "the request's head is too large: send a shorter target, or fewer and shorter fields",
+        )
+    } else {
+        (ErrorCode::BadRequest, "the request's head is not HTTP/1.1")
+    };
+    let refusal = Refusal { code, message: message.to_owned() };
+    let request_id = Ids::new().request_id(&HeaderMap::new());
+    let mut response = text(&refusal, &request_id, Dialect::Http).map(Bytes::from);
+    *response.status_mut() = status;
+    response.headers_mut().insert(names::REQUEST_ID, request_id);
+    response
+}
+
+fn text(refusal: &Refusal, request_id: &HeaderValue, dialect: Dialect) -> Response<String> {
     let Refusal { code, message } = refusal;
     let request_id = request_id.to_str().unwrap_or_default();
     let body = match dialect {
         Dialect::Http => code.body(message, request_id),
         Dialect::Lambda => lambda_body(*code, message, request_id),
     };
-    let mut response = Response::new(Body::from(body));
+    let mut response = Response::new(body);
     *response.status_mut() = code.status();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

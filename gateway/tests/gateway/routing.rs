@@ -9,7 +9,7 @@ use flint_api::Mode;
 use flint_gateway::function::Seen;
 use flint_testing::upstream::Upstream;
 
-use crate::support::{Running, ask, function, get, header, post};
+use crate::support::{Running, answer, ask, function, get, header, post};
 
 /// An instance that answers with the request's head and body.
 async fn mirror() -> Upstream {
@@ -193,4 +193,29 @@ async fn a_functions_own_answer_passes_whatever_its_status() {
     gateway
         .metrics_show("flint_gateway_requests_total{namespace=\"default\",function=\"hello\",code=\"4xx\"} 1")
         .await;
+}
+
+#[tokio::test]
+async fn a_head_that_cannot_be_read_gets_the_contracts_answer() {
+    let gateway = Running::with(function("hello"), &[]).await;
+    let many: String = (0..101).map(|number| format!("x-{number}: 1\r\n")).collect();
+    let long = format!("x-long: {}\r\n", "x".repeat(65 * 1024));
+    for (request, status, code) in [
+        ("GET /function/hello HTTP/1.1\r\nno colon\r\n\r\n".to_owned(), 400, "bad_request"),
+        ("GET\r\n\r\n".to_owned(), 400, "bad_request"),
+        (format!("GET / HTTP/1.1\r\n{many}\r\n"), 431, "request_too_large"),
+        (format!("GET / HTTP/1.1\r\n{long}\r\n"), 431, "request_too_large"),
+    ] {
+        let mut client = gateway.connect().await;
+        // After a request that is well, so that the refusal is told from its answer.
+        client.say(&get("/function/nobody")).await;
+        assert_eq!(answer(&mut client).await.status, 404);
+        client.say(&request).await;
+        let answer = answer(&mut client).await;
+        assert_eq!((answer.status, answer.header("x-flint-error")), (status, Some(code)), "{}", answer.head);
+        let body: serde_json::Value = serde_json::from_str(&answer.body).expect("JSON");
+        assert_eq!(body["error"]["code"], code);
+        assert_eq!(body["requestId"].as_str(), answer.header("x-request-id"));
+        client.closed().await;
+    }
 }

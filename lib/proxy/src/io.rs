@@ -18,6 +18,8 @@ use tokio::{
     net::TcpStream,
 };
 
+use crate::unreadable::{self, Unreadable};
+
 /// A worker's coarse clock in milliseconds since it started, never 0; moved on by the sweep of connections.
 #[derive(Clone, Debug)]
 pub(crate) struct Clock(Arc<AtomicU64>);
@@ -47,6 +49,9 @@ pub(crate) struct ClientIo {
     /// Bytes that were read to see which protocol it is.
     prefix: Bytes,
     activity: Arc<Activity>,
+    unreadable: Unreadable,
+    /// Bytes to write in the place of those that hyper wrote.
+    instead: Bytes,
     /// Nothing more will be written.
     finished: bool,
 }
@@ -174,8 +179,31 @@ impl ClientIo {
     /// What every HTTP/2 connection with prior knowledge begins with, up to where no HTTP/1.1 request can follow.
     const PREFACE: &'static [u8] = b"PRI * HTTP/2.0\r\n";
 
-    pub(crate) fn new(stream: TcpStream, activity: Arc<Activity>) -> Self {
-        Self { stream, prefix: Bytes::new(), activity, finished: false }
+    pub(crate) fn new(stream: TcpStream, activity: Arc<Activity>, unreadable: Unreadable) -> Self {
+        let (prefix, instead) = (Bytes::new(), Bytes::new());
+        Self { stream, prefix, activity, unreadable, instead, finished: false }
+    }
+
+    /// Whether hyper refuses a head with this message; then another is written at the next flush.
+    fn replaces(&mut self, message: &[u8]) -> bool {
+        if self.activity.in_flight() > 0 {
+            return false;
+        }
+        let Some(instead) = unreadable::instead(message, self.unreadable) else { return false };
+        self.instead = instead;
+        true
+    }
+
+    fn poll_instead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.instead.is_empty() {
+            let outcome = Pin::new(&mut self.stream).poll_write(cx, &self.instead);
+            self.activity.wrote(&outcome);
+            match ready!(outcome)? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => self.instead.advance(written),
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Reads as much as is needed to know, and keeps it for whoever reads next.
@@ -220,6 +248,9 @@ impl AsyncRead for ClientIo {
 
 impl AsyncWrite for ClientIo {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        if self.replaces(buf) {
+            return Poll::Ready(Ok(buf.len()));
+        }
         let outcome = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.activity.wrote(&outcome);
         outcome
@@ -230,6 +261,11 @@ impl AsyncWrite for ClientIo {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if let [only] = bufs
+            && self.replaces(only)
+        {
+            return Poll::Ready(Ok(only.len()));
+        }
         let outcome = write_joined(Pin::new(&mut self.stream), cx, bufs);
         self.activity.wrote(&outcome);
         outcome
@@ -240,6 +276,7 @@ impl AsyncWrite for ClientIo {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_instead(cx))?;
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
@@ -248,6 +285,7 @@ impl AsyncWrite for ClientIo {
     /// So what still comes is thrown away until the client stops, or the sweep ends it.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.finished {
+            ready!(self.poll_instead(cx))?;
             ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
             self.finished = true;
         }

@@ -62,6 +62,7 @@ mod send;
 mod serve;
 mod target;
 mod timeout;
+mod unreadable;
 pub mod upgrade;
 mod upstream;
 mod worker;

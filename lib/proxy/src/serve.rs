@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::{
     body::Incoming,
@@ -41,6 +41,13 @@ pub trait Handler: 'static {
         request: Request<Incoming>,
         connection: Rc<Connection>,
     ) -> impl Future<Output = Response<Self::Body>> + 'static;
+
+    /// The answer to an HTTP/1.1 head that cannot be read, in the place of one with nothing but the status: header fields and
+    /// body are taken, and the connection ends after it. The status is 400, 414 or 431.
+    #[must_use]
+    fn unreadable(_status: StatusCode) -> Option<Response<Bytes>> {
+        None
+    }
 }
 
 /// Counts a request as in flight until its answer is written or given up.
@@ -72,7 +79,7 @@ pub(crate) async fn serve<H: Handler>(
     connection: Rc<Connection>,
     connections: &Connections,
 ) {
-    let mut io = ClientIo::new(stream, std::sync::Arc::clone(&connection.activity));
+    let mut io = ClientIo::new(stream, std::sync::Arc::clone(&connection.activity), H::unreadable);
     // The sweep must be able to end a connection that never says a word.
     let detected = listening(&connection, io.speaks_http2()).await;
     let Some(Ok(http2)) = detected else { return };
