@@ -133,3 +133,15 @@ fn a_schedule_that_cannot_be_read_fires_never() {
     assert_eq!(look(&mut roster, &function, "12:00:30"), []);
     assert_eq!(look(&mut roster, &function, "13:00:30"), []);
 }
+
+#[test]
+fn what_a_holder_made_and_could_not_store_is_made_again_by_the_next_the_latest_alone() {
+    // The operator is away: the status stays as it was.
+    let function = function(Scheduled { last: Some(at("12:00:00")), ..every_minute() });
+    let mut holder = Roster::default();
+    assert_eq!(look(&mut holder, &function, "12:01:00"), [(at("12:01:00"), false)]);
+    assert_eq!(look(&mut holder, &function, "12:02:00"), [(at("12:02:00"), false)]);
+    let mut next = Roster::default();
+    assert_eq!(look(&mut next, &function, "12:02:20"), [(at("12:02:00"), false)]);
+    assert_eq!(look(&mut next, &function, "12:02:30"), []);
+}
