@@ -185,10 +185,12 @@ pub struct FunctionSpec {
     pub scaling: Option<Scaling>,
     /// Times at which the function is called; at most 32.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(
-        length(max = 32),
-        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
-    )]
+    // No map by name, though it is one: server-side apply fails on a double key before the rules can say what is wrong.
+    #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "atomic"))]
+    #[x_kube(validation = invalid(
+        "self.all(one, self.exists_one(other, other.name == one.name))",
+        "two schedules have the same name: give each a name of its own"
+    ))]
     pub schedules: Vec<Schedule>,
     /// An overlay on the function's pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]

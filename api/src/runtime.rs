@@ -66,10 +66,11 @@ pub struct RuntimeSpec {
     #[schemars(range(min = 1, max = 65535))]
     #[x_kube(validation = free_port())]
     pub port: Option<u16>,
-    /// How a source with dependencies becomes a package.
+    /// How a source with dependencies becomes a package. Kept for what is to come: nothing is built yet, a source brings its
+    /// dependencies with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub build: Option<Build>,
-    /// Warm instances kept per namespace.
+    /// Warm instances kept per namespace. Kept for what is to come: there are no warm pools yet, every instance starts cold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pool: Option<Pool>,
     /// Resources of functions that name none.

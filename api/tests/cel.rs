@@ -278,7 +278,7 @@ fn refuses_what_is_wrong_and_says_what_to_write() {
         (code(json!({"schedules": [{"name": "", "cron": "@daily"}]})), "write lower-case letters"),
         (
             code(json!({"schedules": [{"name": "a", "cron": "@daily"}, {"name": "a", "cron": "@daily"}]})),
-            "Duplicate value",
+            "two schedules have the same name",
         ),
         (
             code(json!({"schedules": [{"name": "a", "cron": "@daily", "timeZone": "+02:00"}]})),
