@@ -6,7 +6,10 @@ use http_body_util::Empty;
 use hyper::client::conn::http1 as client;
 use parking_lot::Mutex;
 use serde_json::json;
-use tokio::net::TcpSocket;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpSocket,
+};
 
 use super::*;
 use crate::{
@@ -184,6 +187,38 @@ async fn a_forged_announcement_is_refused_and_nobody_hears_of_it() {
     let peers = futures::FutureExt::now_or_never(futures::StreamExt::next(&mut heard));
     assert!(peers.is_some());
     assert!(futures::FutureExt::now_or_never(futures::StreamExt::next(&mut heard)).is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_dawdles_is_let_go() {
+    let running = running().await;
+    let announcing = "POST /announce HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\n{";
+    for (beginning, said) in [("", ""), ("POST /anno", ""), (announcing, "HTTP/1.1 408")] {
+        let mut stream = tokio::net::TcpStream::connect(running.address).await.unwrap();
+        let start = tokio::time::Instant::now();
+        stream.write_all(beginning.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with(said), "{beginning:?}: {answer}");
+        assert!(start.elapsed() < READ_LIMIT * 2, "{beginning:?}: {:?}", start.elapsed());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_takes_nothing_of_its_package_is_let_go() {
+    let running = running().await;
+    let digest = format!("sha256:{}", "ab".repeat(32));
+    // More than the sockets between us hold.
+    running.shelf.packages.lock().insert(digest.clone(), Bytes::from(vec![b'x'; 64 << 20]));
+    let mut stream = tokio::net::TcpStream::connect(running.address).await.unwrap();
+    let start = tokio::time::Instant::now();
+    let request = format!("GET /packages/{digest} HTTP/1.1\r\nhost: a\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    tokio::time::sleep(CONNECTION_LIMIT * 2).await;
+    let mut taken = Vec::new();
+    // Cut off: what is left of it is lost, however the end is seen.
+    let _ = stream.read_to_end(&mut taken).await;
+    assert!(taken.len() < 64 << 20, "{} bytes after {:?}", taken.len(), start.elapsed());
 }
 
 #[tokio::test]
