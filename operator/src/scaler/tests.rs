@@ -222,6 +222,35 @@ async fn a_write_that_failed_is_made_again_soon() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_api_server_that_is_away_for_long_is_not_stormed_and_starts_the_function_when_it_is_back() {
+    const FAILURES: usize = 10;
+    let world = world(json!({}), 0).await;
+    for _ in 0..FAILURES {
+        world.server.fail("PATCH", "cart-1/scale", 503, "ServiceUnavailable", "away");
+    }
+    let (mut pauses, mut last, mut written) = (Vec::new(), Instant::now(), 0);
+    while world.replicas() == 0 {
+        // A gateway with a queue reports ten times a second.
+        world.report(1.0, 1, 0).await;
+        if world.server.writes().len() > written {
+            written += 1;
+            pauses.push(last.elapsed());
+            last = Instant::now();
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!((world.replicas(), written), (json!(1), FAILURES + 1));
+    assert!(
+        pauses.is_sorted_by(|shorter, longer| *shorter <= *longer + Duration::from_millis(100)),
+        "{pauses:?}"
+    );
+    assert!(
+        pauses[FAILURES] >= Duration::from_secs(4) && pauses[FAILURES] <= Duration::from_secs(6),
+        "{pauses:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_reconciler_hears_of_a_deployment_that_is_missing_and_not_too_often() {
     let world = world_of(&function("cart", json!({})), None).await;
     let reconciler = world.stores.subscribe();
