@@ -15,6 +15,7 @@ use flint_gateway::{
 };
 use flint_testing::upstream::Upstream;
 use futures::future::join_all;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::{Answer, Running, answer, config, function, get, pod, post};
 
@@ -195,4 +196,52 @@ async fn a_body_over_the_limit_is_refused_by_its_length_or_when_it_gets_there() 
         "POST /function/hello HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n401\r\n{long}\r\n0\r\n\r\n"
     );
     refused(&gateway.ask(&chunked).await, 413, "request_too_large");
+}
+
+#[tokio::test]
+async fn a_huge_body_for_a_function_at_zero_waits_at_the_client_and_arrives_whole() {
+    const CHUNK: usize = 1 << 20;
+    const CHUNKS: usize = 100;
+    let counting = Upstream::start(|_, mut peer| async move {
+        let _ = peer.head().await;
+        peer.say("HTTP/1.1 100 Continue\r\n\r\n").await;
+        let mut whole = 0;
+        while whole < CHUNKS && peer.bytes(CHUNK).await.is_some() {
+            whole += 1;
+        }
+        peer.ok(&whole.to_string()).await;
+    })
+    .await;
+    let gateway = Running::with(function("hello"), &[]).await;
+    let (mut reading, mut writing) =
+        tokio::net::TcpStream::connect(gateway.address).await.unwrap().into_split();
+    let sent = Arc::new(AtomicUsize::new(0));
+    let sending = tokio::spawn({
+        let sent = Arc::clone(&sent);
+        async move {
+            let length = CHUNK * CHUNKS;
+            let head = format!(
+                "PUT /function/hello HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n"
+            );
+            writing.write_all(head.as_bytes()).await.unwrap();
+            let chunk = vec![b'x'; CHUNK];
+            for _ in 0..CHUNKS {
+                writing.write_all(&chunk).await.unwrap();
+                sent.fetch_add(1, Ordering::SeqCst);
+            }
+            // Dropped, it would say that the client has gone.
+            writing
+        }
+    });
+    // Turns enough for a gateway that would take it all.
+    for _ in 0..50 {
+        gateway.metrics_show(&queue(1)).await;
+    }
+    // The kernel's buffers hold some.
+    assert!(sent.load(Ordering::SeqCst) < CHUNKS / 2, "{} MiB were taken", sent.load(Ordering::SeqCst));
+    gateway.tell(Event::Pod(pod("hello", "hello-1", counting.address()))).await;
+    let _writing = sending.await.unwrap();
+    let mut answer = String::new();
+    reading.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with(&CHUNKS.to_string()), "{answer}");
 }
