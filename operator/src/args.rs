@@ -1,11 +1,19 @@
 //! The command line. Every flag is an environment variable too; what is wrong ends the program (exit 64) before it binds a port.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
 
 use clap::{Parser, error::ErrorKind};
+use flint_api::quantity;
+use flint_package::Limits;
 use flint_telemetry::Format;
 
-use crate::settings::{MASTER_KEY_LENGTH, MasterKey, Settings};
+use crate::{
+    fetch::Bounds,
+    settings::{MASTER_KEY_LENGTH, MasterKey, Settings},
+};
 
 /// Flint's operator: reconciles Functions, scales them, and is home to their instances.
 #[derive(Debug, Parser)]
@@ -65,6 +73,18 @@ pub(crate) struct Args {
     /// How many functions may start their first instance at once.
     #[arg(long, env = "FLINT_MAX_STARTING", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) max_starting: u16,
+    /// The folder of the packages that were fetched.
+    #[arg(long, env = "FLINT_PACKAGE_DIR", default_value = "/var/lib/flint")]
+    pub(crate) package_dir: PathBuf,
+    /// What all packages in it may have together.
+    #[arg(long, env = "FLINT_PACKAGE_CAPACITY", default_value = "4Gi", value_parser = bytes)]
+    pub(crate) package_capacity: u64,
+    /// The largest archive that is fetched.
+    #[arg(long, env = "FLINT_ARCHIVE_LIMIT", default_value = "50Mi", value_parser = bytes)]
+    archive_limit: u64,
+    /// The most that one may hold when it is unpacked.
+    #[arg(long, env = "FLINT_UNPACKED_LIMIT", default_value = "250Mi", value_parser = bytes)]
+    unpacked_limit: u64,
 }
 
 /// The command line was wrong (sysexits.h: EX_USAGE).
@@ -104,6 +124,12 @@ impl Args {
         }
     }
 
+    /// What a source may cost.
+    pub(crate) fn bounds(&self) -> Bounds {
+        let limits = Limits { unpacked: self.unpacked_limit, ..Limits::default() };
+        Bounds { archive: self.archive_limit, limits }
+    }
+
     fn check(&self) -> Result<(), String> {
         if self.master_key.len() < MASTER_KEY_LENGTH {
             return Err(format!("FLINT_MASTER_KEY has fewer than {MASTER_KEY_LENGTH} characters"));
@@ -118,6 +144,12 @@ impl Args {
         }
         Ok(())
     }
+}
+
+fn bytes(text: &str) -> Result<u64, String> {
+    quantity::bytes(text)
+        .filter(|bytes| *bytes > 0)
+        .ok_or_else(|| "write a number of bytes, such as 50Mi".to_owned())
 }
 
 #[cfg(test)]
@@ -146,6 +178,15 @@ mod tests {
         for argument in Args::command().get_arguments().filter(|argument| argument.get_id() != "help") {
             assert!(argument.get_env().is_some() || argument.get_id() == "version", "{}", argument.get_id());
         }
+    }
+
+    #[test]
+    fn bounds_are_written_as_kubernetes_writes_them() {
+        let key = "--master-key=a master key of thirty-two bytes";
+        let bounds = parse(&[key, "--archive-limit=1Mi", "--unpacked-limit=2000"]).bounds();
+        assert_eq!((bounds.archive, bounds.limits.unpacked), (1 << 20, 2000));
+        assert_eq!(parse(&[key]).bounds().archive, 50 << 20);
+        assert!(bytes("0").is_err() && bytes("lots").is_err());
     }
 
     #[test]

@@ -19,8 +19,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    key::Key, metrics::Metrics, rollout, schedules, schedules::Schedules, settings::Settings, startability,
-    starts::Starts, stores::Stores,
+    fetch::Fetcher, key::Key, metrics::Metrics, rollout, schedules, schedules::Schedules, settings::Settings,
+    startability, starts::Starts, stores::Stores,
 };
 
 mod apply;
@@ -150,6 +150,7 @@ impl Context {
         schedules: Arc<Schedules>,
         holding: Holding,
         metrics: Metrics,
+        fetcher: Arc<Fetcher>,
         max_starting: usize,
     ) -> Self {
         Self {
@@ -162,7 +163,7 @@ impl Context {
             schedules,
             holding,
             metrics,
-            sources: Sources::default(),
+            sources: Sources::new(fetcher),
             backoff: Backoff::default(),
             settled: Mutex::default(),
         }

@@ -6,6 +6,7 @@
 
 use std::{
     convert::Infallible,
+    io,
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Duration,
@@ -14,7 +15,7 @@ use std::{
 use bytes::Bytes;
 use flint_core::wire;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Full, Limited, combinators::BoxBody};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{sync::watch, task::JoinSet};
@@ -24,7 +25,7 @@ mod announce;
 mod packages;
 
 use announce::Refused;
-pub(crate) use packages::{PackageSource, Packages};
+pub(crate) use packages::{Content, PackageSource, Packages};
 
 use crate::{
     control::Control,
@@ -42,7 +43,7 @@ pub(crate) struct Home {
     leader: watch::Receiver<bool>,
 }
 
-type Answer = Response<Full<Bytes>>;
+type Answer = Response<BoxBody<Bytes, io::Error>>;
 
 /// An announcement has about 300 bytes; names of the longest kind make it 1200.
 const BODY_LIMIT: usize = 4 << 10;
@@ -52,8 +53,8 @@ const CONNECTIONS: usize = 512;
 const CONNECTIONS_PER_SOURCE: usize = 8;
 /// A head, and then a body, must arrive in this time.
 const READ_LIMIT: Duration = Duration::from_secs(5);
-/// A connection ends after this long, whatever it does: a package is a MiB.
-const CONNECTION_LIMIT: Duration = Duration::from_secs(60);
+/// A connection ends after this long, whatever it does: time for the largest package over a poor network.
+const CONNECTION_LIMIT: Duration = Duration::from_secs(300);
 
 // === impl Home ===
 
@@ -168,10 +169,15 @@ async fn serve_connection(home: Arc<Home>, connection: Connection) {
 /// A refusal in the contract's JSON.
 fn refusal(status: StatusCode, code: &str, message: &str) -> Answer {
     let body = serde_json::json!({"error": {"code": code, "message": message}}).to_string();
-    let mut answer = Response::new(Full::from(body));
+    let mut answer = Response::new(whole(body));
     *answer.status_mut() = status;
     answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     answer
+}
+
+/// A body that is in memory.
+fn whole(body: impl Into<Bytes>) -> BoxBody<Bytes, io::Error> {
+    Full::new(body.into()).map_err(|never| match never {}).boxed()
 }
 
 #[cfg(test)]

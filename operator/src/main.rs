@@ -4,6 +4,7 @@ mod args;
 mod changes;
 mod control;
 mod drift;
+mod fetch;
 mod function;
 mod home;
 mod key;
@@ -12,6 +13,7 @@ mod listen;
 mod metrics;
 mod overlay;
 mod package;
+mod packages;
 mod process;
 #[cfg(test)]
 mod rbac;

@@ -1,15 +1,15 @@
-//! Packages of code without dependencies: a deterministic tar.gz, named by its digest, kept in a ConfigMap beside its revision.
+//! Packages of a few files: named by their digest, and kept in a ConfigMap beside their revision, so that they need no volume.
 //!
-//! The same files always give the same bytes (names in order, no times, no owners), so the digest identifies the code and an
-//! unchanged source never makes a new revision. A ConfigMap holds 1 MiB; what is larger waits for the builder's store.
+//! The same files always give the same bytes, so the digest identifies the code and an unchanged source never makes a new revision.
+//! A ConfigMap holds 1 MiB; what is larger comes as an archive, and is kept on the operator's volume.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{collections::BTreeMap, io::Cursor};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
-use flate2::{Compression, GzBuilder};
 use flint_api::labels;
 use flint_kube::Manifest;
+use flint_package::{Draft, Limits, Mode};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, Client, ResourceExt, api::ListParams, core::PartialObjectMeta};
 use serde_json::{Value, json};
@@ -26,6 +26,8 @@ pub(crate) struct Package {
     pub(crate) size: usize,
     /// The archive itself; none when it is known to be stored already.
     pub(crate) data: Option<Bytes>,
+    /// What it was fetched as, where it was: a revision remembers it, so that nobody fetches it twice.
+    pub(crate) source: Option<String>,
 }
 
 /// Why files cannot become a package.
@@ -42,7 +44,7 @@ pub(crate) enum Unpackable {
     Empty,
     /// Too large for where packages are kept.
     #[error(
-        "the code has {0} bytes when packed, and {PACKAGE_LIMIT} is the most: take files out, or serve it as spec.image"
+        "the code has {0} bytes when packed, and {PACKAGE_LIMIT} is the most here: bring it as spec.source.archive, or serve it as spec.image"
     )]
     Large(usize),
     /// It needs a build.
@@ -50,12 +52,19 @@ pub(crate) enum Unpackable {
         "{0} names dependencies, and building them is not supported yet: put the packed modules into the source, or serve the function as spec.image"
     )]
     Dependencies(String),
+    /// Anything else.
+    #[error("the code cannot be packed: {0}")]
+    Refused(String),
 }
 
 /// The key within the ConfigMap's `binaryData`.
 const DATA_KEY: &str = "package.tar.gz";
 /// Annotation with the whole digest; a label's value has room for 63 characters only.
 pub(crate) const DIGEST_ANNOTATION: &str = "flint.dev/package-digest";
+/// Annotation on a Deployment: what its package was fetched as.
+pub(crate) const SOURCE_ANNOTATION: &str = "flint.dev/package-source";
+/// Annotation on a Deployment: the size of a package that was fetched.
+pub(crate) const BYTES_ANNOTATION: &str = "flint.dev/package-bytes";
 /// ConfigMaps hold 1 MiB in all; the rest is for keys and slack.
 const PACKAGE_LIMIT: usize = 1_040_000;
 /// As much of the digest as is plenty to find it by.
@@ -69,17 +78,23 @@ impl Package {
         if files.is_empty() {
             return Err(Unpackable::Empty);
         }
-        if let Some(name) =
-            files.iter().find_map(|(name, data)| names_dependencies(name, data).then_some(name))
-        {
-            return Err(Unpackable::Dependencies(name.clone()));
+        let mut draft = Draft::new(Cursor::new(Vec::new()), Limits::default());
+        for (name, data) in files {
+            let bad =
+                |part: &str| part.is_empty() || matches!(part, "." | "..") || part.contains(['\\', '\0']);
+            if name.split('/').any(bad) || name.len() > 255 {
+                return Err(Unpackable::Name(name.clone()));
+            }
+            draft.file(name.as_bytes(), Mode::Unknown, data.as_ref())?;
         }
-        let archive = pack(files)?;
+        if let Some(manifest) = draft.missing_dependencies()? {
+            return Err(Unpackable::Dependencies(manifest.to_owned()));
+        }
+        let (packed, archive) = draft.finish(Vec::new())?;
         if archive.len() > PACKAGE_LIMIT {
             return Err(Unpackable::Large(archive.len()));
         }
-        let digest = format!("sha256:{}", hex::encode(Sha256::digest(&archive)));
-        Ok(Self { digest, size: archive.len(), data: Some(archive.into()) })
+        Ok(Self { digest: packed.digest, size: archive.len(), data: Some(archive.into()), source: None })
     }
 
     /// The ConfigMap that keeps the package. `metadata` has the name, labels and owner.
@@ -92,6 +107,15 @@ impl Package {
             "immutable": true,
             "binaryData": {DATA_KEY: BASE64_STANDARD.encode(data)},
         })))
+    }
+}
+
+impl From<flint_package::Error> for Unpackable {
+    fn from(error: flint_package::Error) -> Self {
+        match error {
+            flint_package::Error::FileAndFolder(name) => Self::Twice(name),
+            other => Self::Refused(other.to_string()),
+        }
     }
 }
 
@@ -137,70 +161,6 @@ pub(crate) fn digest<'a>(map: &'a PartialObjectMeta<ConfigMap>, owner: &str) -> 
 fn label(digest: &str) -> &str {
     let hex = digest.strip_prefix("sha256:").unwrap_or(digest);
     hex.get(..LABEL_LENGTH).unwrap_or(hex)
-}
-
-fn pack(files: &BTreeMap<String, Bytes>) -> Result<Vec<u8>, Unpackable> {
-    let mut folders = BTreeSet::new();
-    for name in files.keys() {
-        let parts: Vec<_> = name.split('/').collect();
-        let bad = |part: &&str| part.is_empty() || matches!(*part, "." | "..") || part.contains(['\\', '\0']);
-        if parts.iter().any(bad) || name.len() > 255 {
-            return Err(Unpackable::Name(name.clone()));
-        }
-        for end in 1..parts.len() {
-            folders.insert(parts[..end].join("/"));
-        }
-    }
-    if let Some(name) = files.keys().find(|name| folders.contains(*name)) {
-        return Err(Unpackable::Twice(name.clone()));
-    }
-    let zipped = GzBuilder::new().mtime(0).write(Vec::new(), Compression::default());
-    let mut archive = tar::Builder::new(zipped);
-    let write = |archive: &mut tar::Builder<_>| -> std::io::Result<()> {
-        for folder in &folders {
-            let mut header = header(tar::EntryType::Directory, 0o755, 0);
-            archive.append_data(&mut header, format!("{folder}/"), std::io::empty())?;
-        }
-        for (name, data) in files {
-            // A program runs: `bootstrap` of the provided runtime, and whatever says how it is interpreted.
-            let mode = if name == "bootstrap" || data.starts_with(b"#!") { 0o755 } else { 0o644 };
-            let mut header = header(tar::EntryType::Regular, mode, data.len());
-            archive.append_data(&mut header, name, data.as_ref())?;
-        }
-        Ok(())
-    };
-    // Writing to memory fails only for names, which were looked at above.
-    write(&mut archive)
-        .and_then(|()| archive.into_inner())
-        .and_then(flate2::write::GzEncoder::finish)
-        .map_err(|error| Unpackable::Name(error.to_string()))
-}
-
-fn header(kind: tar::EntryType, mode: u32, size: usize) -> tar::Header {
-    let mut header = tar::Header::new_gnu();
-    header.set_entry_type(kind);
-    header.set_mode(mode);
-    header.set_size(size as u64);
-    header.set_mtime(0);
-    header.set_uid(0);
-    header.set_gid(0);
-    header
-}
-
-/// Whether a file asks for packages that somebody would have to fetch.
-fn names_dependencies(name: &str, data: &[u8]) -> bool {
-    let text = || String::from_utf8_lossy(data);
-    match name {
-        "requirements.txt" => {
-            text().lines().map(str::trim).any(|line| !line.is_empty() && !line.starts_with('#'))
-        }
-        "package.json" => serde_json::from_slice::<Value>(data)
-            .is_ok_and(|json| json["dependencies"].as_object().is_some_and(|wanted| !wanted.is_empty())),
-        "go.mod" | "Cargo.toml" | "pom.xml" | "build.gradle" | "build.gradle.kts" | "Pipfile" => {
-            !data.is_empty()
-        }
-        _ => false,
-    }
 }
 
 #[cfg(test)]

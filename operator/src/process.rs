@@ -6,12 +6,10 @@
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use bytes::Bytes;
 use flint_control::v1::Firing;
 use flint_kube::{Applier, Events, Lease, WatchMetrics, lease};
 use flint_telemetry::{Admin, init_logs};
 use futures::future::BoxFuture;
-use kube::Client;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
@@ -23,23 +21,19 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     args::{Args, USAGE},
     control::{self, Control, ControlConfig, Firings, MOST_GATEWAYS, watch_starts, write_invocations},
+    fetch::{Fetcher, Reach},
     function,
-    home::{self, Home, PackageSource, Packages},
+    home::{self, Home, Packages},
     leader,
     metrics::Metrics,
-    package, scaler,
+    packages::{Kept, Volume, sweep},
+    scaler,
     schedules::Schedules,
     stores::Stores,
 };
 
 /// Work under way may end in its own time; Kubernetes gives 30 s in all.
 const GOODBYE: Duration = Duration::from_secs(10);
-
-/// Packages from their ConfigMaps.
-struct ConfigMaps {
-    client: Client,
-    stores: Stores,
-}
 
 /// Runs until a signal, the loss of the Lease, or a defect.
 pub(crate) fn run(args: Args) -> ExitCode {
@@ -86,7 +80,19 @@ async fn operate(args: Args) -> anyhow::Result<()> {
     let schedules = Arc::new(Schedules::new(client.clone(), stores.clone()));
     let (leads, leader) = watch::channel(false);
 
-    let packages = Packages::new(Arc::new(ConfigMaps { client: client.clone(), stores: stores.clone() }));
+    let volume = Arc::new(Volume::open(&args.package_dir, args.package_capacity).with_context(|| {
+        format!("the folder of packages, {} (FLINT_PACKAGE_DIR), cannot be used", args.package_dir.display())
+    })?);
+    let kept = Kept::new(client.clone(), stores.clone(), Arc::clone(&volume));
+    let packages = Packages::new(Arc::new(kept));
+    let fetcher = Arc::new(Fetcher::new(
+        client.clone(),
+        stores.clone(),
+        Arc::clone(&volume),
+        Reach::default(),
+        args.bounds(),
+        &registry,
+    )?);
     let master = settings.master_key.bytes().to_vec();
     let home = Home::new(master, stores.clone(), Arc::clone(&control), packages, leader.clone());
     tasks.spawn(home::serve(home_listener, Arc::new(home), servers.clone()));
@@ -112,6 +118,7 @@ async fn operate(args: Args) -> anyhow::Result<()> {
         _ = interrupt.recv() => return Ok(()),
     }
     watching.ready();
+    tasks.spawn(sweep(volume, stores.clone(), Arc::clone(&fetcher)));
     tracing::info!(functions = stores.functions.len(), "the watches are ready");
 
     let leasing = CancellationToken::new();
@@ -141,6 +148,7 @@ async fn operate(args: Args) -> anyhow::Result<()> {
             schedules,
             holding.clone(),
             metrics.clone(),
+            fetcher,
             usize::from(args.max_starting),
         ));
         let applier = Applier::new(client.clone(), flint_api::labels::FIELD_MANAGER);
@@ -180,12 +188,6 @@ async fn operate(args: Args) -> anyhow::Result<()> {
     let _ = contest.await;
     servers.cancel();
     result
-}
-
-impl PackageSource for ConfigMaps {
-    fn fetch<'a>(&'a self, digest: &'a str) -> BoxFuture<'a, anyhow::Result<Option<Bytes>>> {
-        Box::pin(async move { Ok(package::fetch(&self.client, &self.stores, digest).await?) })
-    }
 }
 
 impl Firings for Schedules {

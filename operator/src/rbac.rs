@@ -11,8 +11,8 @@ use tokio::{task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    function, leader, metrics::Metrics, package, schedules::Schedules, settings::tests::settings,
-    stores::Stores,
+    fetch::Fetcher, function, leader, metrics::Metrics, package, schedules::Schedules,
+    settings::tests::settings, stores::Stores,
 };
 
 /// Group, resource, verb.
@@ -96,6 +96,7 @@ async fn the_operator_does_what_is_written_and_nothing_else() {
         Arc::clone(&schedules),
         holding,
         Metrics::new(&Registry::new()).unwrap(),
+        Fetcher::for_tests(client.clone(), stores.clone(), &tempfile::tempdir().unwrap()),
         10,
     );
     tasks.spawn(function::run(Arc::new(context), stop.clone()));

@@ -1,4 +1,5 @@
 //! Doubles for tests: what stands in for the outside, in memory and under a paused clock.
 
 pub mod apiserver;
+pub mod https;
 pub mod upstream;

@@ -16,6 +16,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("flint-control", &[]),
     ("flint-image", &["flint-core"]),
     ("flint-kube", &["flint-api", "flint-core"]),
+    ("flint-package", &[]),
     ("flint-proxy", &["flint-core"]),
     ("flint-telemetry", &["flint-core"]),
     ("flint-testing", &["flint-api", "flint-core"]),
@@ -39,7 +40,15 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     (
         "flint-operator",
-        &["flint-api", "flint-control", "flint-core", "flint-image", "flint-kube", "flint-telemetry"],
+        &[
+            "flint-api",
+            "flint-control",
+            "flint-core",
+            "flint-image",
+            "flint-kube",
+            "flint-package",
+            "flint-telemetry",
+        ],
     ),
 ];
 

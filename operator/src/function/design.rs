@@ -17,7 +17,7 @@ use super::{
     problem::{self, Problem},
 };
 use crate::{
-    package::{DIGEST_ANNOTATION, Package},
+    package::{BYTES_ANNOTATION, DIGEST_ANNOTATION, Package, SOURCE_ANNOTATION},
     rollout::VERIFIED,
     settings::Settings,
 };
@@ -103,6 +103,10 @@ impl Design {
         }
         if let Some(package) = &self.package {
             metadata["annotations"][DIGEST_ANNOTATION] = json!(package.digest);
+            if let Some(source) = &package.source {
+                metadata["annotations"][SOURCE_ANNOTATION] = json!(source);
+                metadata["annotations"][BYTES_ANNOTATION] = json!(package.size.to_string());
+            }
         }
         let name = function.metadata.name.as_deref().unwrap_or_default();
         Manifest::new::<Deployment>(json!({

@@ -9,6 +9,8 @@ pub(crate) struct Problem {
     pub(crate) reason: &'static str,
     /// What is wrong and what to do.
     pub(crate) message: String,
+    /// Nothing is wrong yet: it is under way.
+    pub(crate) waiting: bool,
 }
 
 /// What a problem stands in the way of.
@@ -24,9 +26,23 @@ pub(crate) enum Stage {
 
 /// The Runtime does not exist.
 pub(crate) const RUNTIME_NOT_FOUND: &str = "RuntimeNotFound";
-/// The ConfigMap of the source does not exist.
+/// The source is being fetched.
+pub(crate) const FETCHING: &str = "Fetching";
+/// The source does not exist: no ConfigMap of that name, nothing behind the URL.
 pub(crate) const SOURCE_NOT_FOUND: &str = "SourceNotFound";
-/// The source cannot be packed.
+/// Nobody answers where the source should be, or not as they should.
+pub(crate) const SOURCE_UNREACHABLE: &str = "SourceUnreachable";
+/// The source's server wants other credentials.
+pub(crate) const SOURCE_REFUSED: &str = "SourceRefused";
+/// The Secret of the source cannot be read, or says nothing.
+pub(crate) const CREDENTIALS_UNREADABLE: &str = "CredentialsUnreadable";
+/// What was fetched is not what the spec says.
+pub(crate) const DIGEST_MISMATCH: &str = "DigestMismatch";
+/// What was fetched is no package.
+pub(crate) const ARCHIVE_REFUSED: &str = "ArchiveRefused";
+/// The package could not be stored.
+pub(crate) const STORE_FAILED: &str = "StoreFailed";
+/// The source cannot be packed, or asked for.
 pub(crate) const SOURCE_INVALID: &str = "SourceInvalid";
 /// The source names dependencies.
 pub(crate) const DEPENDENCIES_NOT_SUPPORTED: &str = "DependenciesNotSupported";
@@ -50,16 +66,21 @@ pub(crate) const SCHEDULE_INVALID: &str = "ScheduleInvalid";
 impl Problem {
     /// No package can be made.
     pub(crate) fn build(reason: &'static str, message: impl Into<String>) -> Self {
-        Self { stage: Stage::Build, reason, message: message.into() }
+        Self { stage: Stage::Build, reason, message: message.into(), waiting: false }
+    }
+
+    /// The package is being made.
+    pub(crate) fn waiting(reason: &'static str, message: impl Into<String>) -> Self {
+        Self { waiting: true, ..Self::build(reason, message) }
     }
 
     /// No instances can be made.
     pub(crate) fn deploy(reason: &'static str, message: impl Into<String>) -> Self {
-        Self { stage: Stage::Deploy, reason, message: message.into() }
+        Self { stage: Stage::Deploy, reason, message: message.into(), waiting: false }
     }
 
     /// The instances serve, but something else is not as the spec asks.
     pub(crate) fn beside(reason: &'static str, message: impl Into<String>) -> Self {
-        Self { stage: Stage::Beside, reason, message: message.into() }
+        Self { stage: Stage::Beside, reason, message: message.into(), waiting: false }
     }
 }

@@ -1,28 +1,32 @@
-//! From a Function's source to its package.
+//! From a Function's source to its package: made here of what is in the cluster, and by the [`Fetcher`] of what is elsewhere.
 //!
 //! Packing costs a few microseconds for a few lines and tens of milliseconds for a megabyte, and a Function is looked at each time
 //! one of its pods changes. So the digest is remembered for the version of the source that it was made from, and the bytes are
 //! made again only while their ConfigMap is missing.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use flint_api::{Function, Source};
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::{Api, Client};
+use kube::{Api, Client, ResourceExt};
 use parking_lot::Mutex;
 
 use super::problem::{self, Problem};
 use crate::{
+    fetch::{Fetcher, Order, Progress},
     key::Key,
-    package::{self, Package, Unpackable},
+    package::{self, BYTES_ANNOTATION, DIGEST_ANNOTATION, Package, SOURCE_ANNOTATION, Unpackable},
     stores::Stores,
 };
 
 /// Digests of sources by function, each for one version of the source. Bounded by the functions: [`Sources::forget`].
-#[derive(Default)]
 pub(crate) struct Sources {
     known: Mutex<HashMap<Key, Known>>,
+    fetcher: Arc<Fetcher>,
 }
 
 struct Known {
@@ -34,6 +38,11 @@ struct Known {
 // === impl Sources ===
 
 impl Sources {
+    /// Sources that nobody has looked at.
+    pub(crate) fn new(fetcher: Arc<Fetcher>) -> Self {
+        Self { known: Mutex::default(), fetcher }
+    }
+
     /// The function's package; none where it has an image. The outer error is the API server's, worth another attempt.
     pub(crate) async fn package(
         &self,
@@ -42,6 +51,10 @@ impl Sources {
         key: &Key,
         function: &Function,
     ) -> Result<Result<Option<Package>, Problem>, kube::Error> {
+        if let Some(order) = Order::of(function) {
+            return Ok(self.fetched(stores, key, function, &order).map(Some));
+        }
+        self.fetcher.forget(key);
         let Some(source) = &function.spec.source else { return Ok(Ok(None)) };
         if let Some(problem) = unsupported(source) {
             return Ok(Err(problem));
@@ -92,6 +105,42 @@ impl Sources {
     /// The function is gone.
     pub(crate) fn forget(&self, key: &Key) {
         self.known.lock().remove(key);
+        self.fetcher.forget(key);
+    }
+
+    /// The package of what is elsewhere: as the fetcher has it, or as one of the function's revisions had it made before.
+    fn fetched(
+        &self,
+        stores: &Stores,
+        key: &Key,
+        function: &Function,
+        order: &Order,
+    ) -> Result<Package, Problem> {
+        let source = order.text();
+        let deployed = deployed(stores, key, function, &source);
+        match (self.fetcher.progress(key, order), deployed) {
+            (Some(Progress::Made(made)), _) => Ok(Package {
+                digest: made.digest,
+                size: usize::try_from(made.bytes).unwrap_or(usize::MAX),
+                data: None,
+                source: Some(source),
+            }),
+            (Some(Progress::Failed(failure)), _) => Err(Problem::build(failure.reason, failure.message)),
+            (Some(Progress::Working), Some(package)) => Ok(package),
+            (None, Some(package)) => {
+                // Made before this process, and perhaps by another: a pod that starts will want it from us.
+                if !self.fetcher.has(&package.digest) {
+                    self.fetcher.start(key, order);
+                }
+                Ok(package)
+            }
+            (progress, None) => {
+                if progress.is_none() {
+                    self.fetcher.start(key, order);
+                }
+                Err(Problem::waiting(problem::FETCHING, "The code is being fetched."))
+            }
+        }
     }
 
     /// What is remembered, as long as the bytes are stored somewhere among the function's objects.
@@ -100,19 +149,31 @@ impl Sources {
         let known = lock.get(key).filter(|known| known.version == version)?;
         let maps = stores.config_maps.of(key);
         let stored = maps.iter().any(|map| package::digest(map, owner) == Some(known.digest.as_str()));
-        stored.then(|| Package { digest: known.digest.clone(), size: known.size, data: None })
+        stored.then(|| Package { digest: known.digest.clone(), size: known.size, data: None, source: None })
     }
+}
+
+/// The package that a revision of the function has, if it was fetched as `source`.
+fn deployed(stores: &Stores, key: &Key, function: &Function, source: &str) -> Option<Package> {
+    let owner = function.metadata.uid.as_deref().unwrap_or_default();
+    stores.deployments.of(key).into_iter().find_map(|deployment| {
+        let ours = deployment.owner_references().iter().any(|reference| reference.uid == owner);
+        let annotations = deployment.annotations();
+        let same = annotations.get(SOURCE_ANNOTATION).is_some_and(|has| has == source);
+        let size = annotations.get(BYTES_ANNOTATION)?.parse().ok()?;
+        let digest = annotations.get(DIGEST_ANNOTATION)?.clone();
+        (ours && same).then(|| Package { digest, size, data: None, source: Some(source.to_owned()) })
+    })
 }
 
 fn unsupported(source: &Source) -> Option<Problem> {
     let form = match source {
-        Source { archive: Some(_), .. } => "archive",
         Source { git: Some(_), .. } => "git",
         Source { oci: Some(_), .. } => "oci",
         _ => return None,
     };
     let text = format!(
-        "spec.source.{form} is not supported yet: write the code in spec.source.inline, put it into a ConfigMap (spec.source.configMap), or serve it as spec.image."
+        "spec.source.{form} is not supported yet: bring the code as spec.source.archive, write it in spec.source.inline, or serve it as spec.image."
     );
     Some(Problem::build(problem::NOT_SUPPORTED_YET, text))
 }

@@ -1,6 +1,6 @@
 //! What the Function's status says: conditions with reasons, revisions, addresses, numbers. Pure.
 //!
-//! * `Built`: the source is a package. False: it cannot become one.
+//! * `Built`: the source is a package. Unknown: it is being made. False: it cannot become one.
 //! * `Deployed`: the revision that the spec asks for has traffic. Unknown: on its way. False: it cannot start.
 //! * `Ready`: the function answers as its spec says, at all its addresses and times. False while the latest revision fails, even if
 //!   an older one keeps serving, which the message then says.
@@ -66,6 +66,7 @@ pub(crate) fn status(world: &World, plan: &Plan, problems: &[Problem]) -> Functi
 
 fn built(world: &World, plan: &Plan) -> Verdict {
     match (&world.package, &plan.design) {
+        (Err(problem), _) if problem.waiting => Verdict::unknown(problem.reason, &problem.message),
         (Err(problem), _) => Verdict::no(problem.reason, &problem.message),
         (Ok(None), _) => Verdict::yes("NotNeeded", "The function is an image."),
         (Ok(Some(package)), _) => {
@@ -77,6 +78,9 @@ fn built(world: &World, plan: &Plan) -> Verdict {
 fn deployed(world: &World, plan: &Plan, problems: &[Problem]) -> Verdict {
     let design = match &plan.design {
         Ok(design) => design,
+        Err(problem) if problem.waiting => {
+            return Verdict::unknown("Building", "The package is being made.");
+        }
         Err(problem) if problem.stage == Stage::Build => {
             return Verdict::no("NotBuilt", "There is no package to deploy.");
         }

@@ -6,8 +6,11 @@ use prometheus::Registry;
 use serde_json::{Value, json};
 use tokio::{task::JoinHandle, time::advance};
 
+mod sources;
+
 use super::*;
 use crate::{
+    fetch::Fetcher,
     settings::tests::settings,
     stores::tests::{Fill, stores},
 };
@@ -24,6 +27,8 @@ struct Cluster {
     mirrored: Vec<Value>,
     stop: CancellationToken,
     lease: JoinHandle<()>,
+    fetcher: Arc<Fetcher>,
+    _folder: tempfile::TempDir,
 }
 
 impl Cluster {
@@ -39,6 +44,8 @@ impl Cluster {
         let config = lease::Config::new("flint-system", "flint-operator", "operator-1");
         let (holding, lease) = Lease::new(client.clone(), config).spawn(stop.clone());
         holding.acquired().await;
+        let folder = tempfile::tempdir().unwrap();
+        let fetcher = Fetcher::for_tests(client.clone(), stores.clone(), &folder);
         let context = Arc::new(Context::new(
             client.clone(),
             stores.clone(),
@@ -47,10 +54,12 @@ impl Cluster {
             Arc::new(Schedules::new(client, stores)),
             holding,
             Metrics::new(&Registry::new()).unwrap(),
+            Arc::clone(&fetcher),
             max_starting,
         ));
         server.forget_requests();
-        let mut cluster = Self { server, fill, context, mirrored: Vec::new(), stop, lease };
+        let mut cluster =
+            Self { server, fill, context, mirrored: Vec::new(), stop, lease, fetcher, _folder: folder };
         cluster.put(&json!({"apiVersion": "flint.dev/v1alpha1", "kind": "Runtime", "metadata": {"name": "python3.11"},
             "spec": {"mode": "lambda", "image": "python:1", "command": ["python3", "-m", "awslambdaric", "{handler}"]}}));
         cluster

@@ -7,18 +7,29 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures::future::BoxFuture;
+use futures::{TryStreamExt as _, future::BoxFuture};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, StreamBody};
+use hyper::body::Frame;
 use parking_lot::Mutex;
-use tokio::sync::Semaphore;
+use tokio::{fs::File, sync::Semaphore};
+use tokio_util::io::ReaderStream;
 
-use super::{Answer, refusal};
+use super::{Answer, refusal, whole};
 
 /// Where packages are kept.
 pub(crate) trait PackageSource: Send + Sync + 'static {
     /// The package of that digest (`sha256:` and 64 digits of hex), if there is one.
-    fn fetch<'a>(&'a self, digest: &'a str) -> BoxFuture<'a, anyhow::Result<Option<Bytes>>>;
+    fn fetch<'a>(&'a self, digest: &'a str) -> BoxFuture<'a, anyhow::Result<Option<Content>>>;
+}
+
+/// A package's bytes.
+#[derive(Debug)]
+pub(crate) enum Content {
+    /// In memory.
+    Bytes(Bytes),
+    /// In a file of that size.
+    File(File, u64),
 }
 
 /// Packages, the last ones in memory.
@@ -41,6 +52,8 @@ struct Cache {
 const CACHE_LIMIT: usize = 12 << 20;
 /// Fetches at a time.
 const LANES: u64 = 8;
+/// What is read of a file at once: each read is a trip to another thread.
+const PIECE: usize = 256 << 10;
 
 // === impl Packages ===
 
@@ -73,11 +86,11 @@ impl Packages {
         let same =
             headers.get(header::IF_NONE_MATCH).is_some_and(|value| value.as_bytes() == etag.as_bytes());
         let mut answer = if same {
-            let mut answer = Response::new(Full::default());
+            let mut answer = Response::new(whole(Bytes::new()));
             *answer.status_mut() = StatusCode::NOT_MODIFIED;
             answer
         } else {
-            Response::new(Full::new(package))
+            body(package)
         };
         answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/gzip"));
         if let Ok(etag) = HeaderValue::from_str(&etag) {
@@ -86,9 +99,9 @@ impl Packages {
         answer
     }
 
-    async fn package(&self, digest: &str) -> anyhow::Result<Option<Bytes>> {
+    async fn package(&self, digest: &str) -> anyhow::Result<Option<Content>> {
         if let Some(package) = self.cache.lock().get(digest) {
-            return Ok(Some(package));
+            return Ok(Some(Content::Bytes(package)));
         }
         let mut hasher = DefaultHasher::new();
         digest.hash(&mut hasher);
@@ -96,10 +109,11 @@ impl Packages {
         let _turn = self.lanes[lane].acquire().await?;
         // Whoever had the lane before may have fetched it.
         if let Some(package) = self.cache.lock().get(digest) {
-            return Ok(Some(package));
+            return Ok(Some(Content::Bytes(package)));
         }
         let package = self.source.fetch(digest).await?;
-        if let Some(package) = &package {
+        // What is in a file is in the kernel's cache.
+        if let Some(Content::Bytes(package)) = &package {
             self.cache.lock().insert(digest, package.clone());
         }
         Ok(package)
@@ -138,6 +152,17 @@ impl Cache {
             }
         }
     }
+}
+
+fn body(package: Content) -> Answer {
+    let (file, size) = match package {
+        Content::Bytes(bytes) => return Response::new(whole(bytes)),
+        Content::File(file, size) => (file, size),
+    };
+    let pieces = ReaderStream::with_capacity(file, PIECE).map_ok(Frame::data);
+    let mut answer = Response::new(StreamBody::new(pieces).boxed());
+    answer.headers_mut().insert(header::CONTENT_LENGTH, size.into());
+    answer
 }
 
 fn is_digest(digest: &str) -> bool {

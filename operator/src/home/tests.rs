@@ -33,12 +33,17 @@ struct Running {
 #[derive(Default)]
 struct Shelf {
     packages: Mutex<HashMap<String, Bytes>>,
+    /// The same, but in files.
+    in_files: std::sync::atomic::AtomicBool,
     fetched: std::sync::atomic::AtomicUsize,
     broken: std::sync::atomic::AtomicBool,
 }
 
 impl PackageSource for Shelf {
-    fn fetch<'a>(&'a self, digest: &'a str) -> futures::future::BoxFuture<'a, anyhow::Result<Option<Bytes>>> {
+    fn fetch<'a>(
+        &'a self,
+        digest: &'a str,
+    ) -> futures::future::BoxFuture<'a, anyhow::Result<Option<Content>>> {
         Box::pin(async move {
             self.fetched.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             tokio::task::yield_now().await;
@@ -46,7 +51,16 @@ impl PackageSource for Shelf {
                 !self.broken.load(std::sync::atomic::Ordering::Relaxed),
                 "the API server is away"
             );
-            Ok(self.packages.lock().get(digest).cloned())
+            let found = self.packages.lock().get(digest).cloned();
+            let Some(bytes) =
+                found.clone().filter(|_| self.in_files.load(std::sync::atomic::Ordering::Relaxed))
+            else {
+                return Ok(found.map(Content::Bytes));
+            };
+            let mut file = tempfile::tempfile()?;
+            std::io::Write::write_all(&mut file, &bytes)?;
+            std::io::Seek::rewind(&mut file)?;
+            Ok(Some(Content::File(tokio::fs::File::from_std(file), bytes.len() as u64)))
         })
     }
 }
@@ -245,6 +259,25 @@ async fn an_operator_that_does_not_lead_sends_instances_away_but_gives_packages(
     let (status, headers, body) = running.get(&format!("/packages/{digest}"), None).await;
     assert_eq!((status, body.as_ref()), (StatusCode::OK, b"code".as_slice()));
     assert_eq!(headers[header::ETAG], format!("\"{digest}\""));
+}
+
+#[tokio::test]
+async fn a_large_package_streams_from_its_file() {
+    let running = running().await;
+    running.shelf.in_files.store(true, std::sync::atomic::Ordering::Relaxed);
+    let code: Bytes = (0..3_000_000_u32).map(|number| number.to_le_bytes()[0]).collect();
+    let digest = format!("sha256:{}", "cd".repeat(32));
+    running.shelf.packages.lock().insert(digest.clone(), code.clone());
+    for _ in 0..2 {
+        let (status, headers, body) = running.get(&format!("/packages/{digest}"), None).await;
+        assert_eq!((status, body), (StatusCode::OK, code.clone()));
+        assert_eq!(headers[header::CONTENT_LENGTH], "3000000");
+    }
+    assert_eq!(
+        running.shelf.fetched.load(std::sync::atomic::Ordering::Relaxed),
+        2,
+        "it is not kept in memory"
+    );
 }
 
 #[tokio::test]

@@ -1,0 +1,79 @@
+//! An archive behind a URL becomes a package.
+
+use std::sync::Arc;
+
+use flint_api::Archive;
+use flint_package::{Draft, Limits};
+use tokio::fs::File;
+
+use super::{
+    Made,
+    credentials::Credentials,
+    failure::Failure,
+    http::{Http, save, shown},
+    reach::Reach,
+};
+use crate::{function::problem, packages::Volume};
+
+/// Fetches the archive, makes the package and stores it.
+pub(crate) async fn fetch(
+    archive: &Archive,
+    reach: Reach,
+    credentials: Credentials,
+    volume: Arc<Volume>,
+    most: u64,
+    limits: Limits,
+) -> Result<Made, Failure> {
+    let http = Http::new(reach, credentials)?;
+    let response = http.get(&archive.url).await?;
+    let from = shown(response.url());
+    let mut file = File::from_std(volume.spool().map_err(Failure::store)?);
+    let sha256 = save(response, &mut file, most).await?;
+    if sha256 != archive.sha256 {
+        let text = format!(
+            "{from} has the SHA-256 {sha256}, and spec.source.archive.sha256 is {}: write the one that is meant, if this is the \
+             archive that is meant.",
+            archive.sha256
+        );
+        return Err(Failure::lasting(problem::DIGEST_MISMATCH, text));
+    }
+    let file = file.into_std().await;
+    let made = tokio::task::spawn_blocking(move || make(file, &volume, limits, &from));
+    made.await.unwrap_or_else(|_| Err(Failure::store("packing was interrupted")))
+}
+
+/// A package from an archive's file.
+pub(crate) fn make(
+    file: std::fs::File,
+    volume: &Volume,
+    limits: Limits,
+    from: &str,
+) -> Result<Made, Failure> {
+    let mut draft = Draft::new(volume.spool().map_err(Failure::store)?, limits);
+    flint_package::read(file, &mut draft).map_err(|error| refused(&error, from))?;
+    finish(draft, volume, from)
+}
+
+/// Stores a draft whose files are all there, unless somebody would have to fetch more.
+pub(crate) fn finish(mut draft: Draft<std::fs::File>, volume: &Volume, from: &str) -> Result<Made, Failure> {
+    if let Some(manifest) = draft.missing_dependencies().map_err(|error| refused(&error, from))? {
+        let text = format!(
+            "{manifest} of {from} names dependencies that are not in it, and building them is not supported yet: bring them along \
+             (pip install --target, node_modules, a compiled bootstrap), or serve the function as spec.image."
+        );
+        return Err(Failure::lasting(problem::DEPENDENCIES_NOT_SUPPORTED, text));
+    }
+    let output = std::io::BufWriter::new(volume.draft().map_err(Failure::store)?);
+    let (packed, output) = draft.finish(output).map_err(|error| refused(&error, from))?;
+    let output = output.into_inner().map_err(Failure::store)?;
+    volume.put(&packed.digest, output).map_err(Failure::store)?;
+    Ok(Made { digest: packed.digest, bytes: packed.bytes })
+}
+
+fn refused(error: &flint_package::Error, from: &str) -> Failure {
+    if error.is_refusal() {
+        Failure::lasting(problem::ARCHIVE_REFUSED, format!("{from} is no package: {error}."))
+    } else {
+        Failure::store(error)
+    }
+}
