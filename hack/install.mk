@@ -1,6 +1,6 @@
 # Flint on the cluster.
 
-.PHONY: up install down url
+.PHONY: up install down url cli
 
 local_cluster := $(shell [[ "$${KUBECONFIG:-}" == "" || "$${KUBECONFIG:-}" == "$$(e2e/cluster/cluster kubeconfig)" ]] && echo yes)
 export KUBECONFIG := $(or $(KUBECONFIG),$(shell e2e/cluster/cluster kubeconfig))
@@ -30,3 +30,10 @@ down: ## uninstall Flint; the kinds, functions and keys stay
 
 url: ## the gateway's URL as this host reaches it
 	@hack/url '$(NAMESPACE)' '$(NODE_PORT)' '$(local_cluster)'
+
+cli: ## the command line, and kubectl's plugin beside it, into build/bin
+	$(call say,the command line)
+	@$(cargo) build --locked --release --package flint-cli
+	@install -D $(target)/release/flint $(BUILD)/bin/flint
+	@ln -sf flint $(BUILD)/bin/kubectl-flint
+	@printf 'put %s into your PATH\n' "$$PWD/$(BUILD)/bin" >&2

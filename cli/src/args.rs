@@ -15,7 +15,7 @@ use crate::commands::Command;
     propagate_version = true,
     subcommand_required = true,
     arg_required_else_help = true,
-    after_help = "Exit codes: 0 done, 1 the function failed, 2 wrong usage or files, 3 not found, 4 denied, 5 the platform failed, 130 interrupted."
+    after_help = "Exit codes: 0 done, 1 the function failed (diff: there are differences), 2 wrong usage or files, 3 not found, 4 denied, 5 the platform failed, 130 interrupted."
 )]
 pub struct Args {
     /// What every command understands.

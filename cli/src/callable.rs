@@ -69,14 +69,18 @@ impl Callable {
         }
     }
 
-    /// In a column.
+    /// In a column: with the condition's reason, where there is one.
     #[must_use]
-    pub fn word(&self) -> &'static str {
+    pub fn short(&self) -> String {
+        let with_reason = |word: &str, text: &str| match text.split_once(':') {
+            Some((reason, _)) if !reason.contains(' ') => format!("{word}: {reason}"),
+            _ => word.to_owned(),
+        };
         match self {
-            Self::Yes => "yes",
-            Self::But(_) => "yes, but",
-            Self::Soon(_) => "not yet",
-            Self::No(_) => "no",
+            Self::Yes => "yes".to_owned(),
+            Self::But(text) => with_reason("yes, but", text),
+            Self::Soon(text) => with_reason("not yet", text),
+            Self::No(text) => with_reason("no", text),
         }
     }
 }
@@ -128,20 +132,20 @@ mod tests {
     #[test]
     fn one_that_starts_will_be() {
         let starting = function(("Unknown", "Starting", "The first instance is starting."), "Unknown");
-        assert_eq!(Callable::of(&starting).word(), "not yet");
+        assert_eq!(Callable::of(&starting).short(), "not yet: Starting");
     }
 
     #[test]
     fn without_an_operator_nothing_is_known() {
         let mut unseen = function(("True", "Ready", ""), "True");
         unseen.status = None;
-        assert_eq!(Callable::of(&unseen).word(), "not yet");
+        assert_eq!(Callable::of(&unseen).short(), "not yet");
     }
 
     #[test]
     fn a_change_that_nobody_has_seen_yet_is_on_its_way() {
         let mut changed = function(("True", "Ready", "The function answers at its URL."), "True");
         changed.metadata.generation = Some(3);
-        assert_eq!(Callable::of(&changed).word(), "yes, but");
+        assert_eq!(Callable::of(&changed).short(), "yes, but");
     }
 }

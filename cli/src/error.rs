@@ -2,7 +2,7 @@
 
 use std::error::Error as Cause;
 
-/// The function itself failed.
+/// The function itself failed; of `flint diff`: there are differences.
 pub const FUNCTION: u8 = 1;
 /// Wrong arguments, or files that say something wrong.
 pub const USAGE: u8 = 2;
@@ -31,6 +31,8 @@ pub struct Error {
 pub enum Kind {
     /// The function itself failed.
     Function,
+    /// Files and cluster differ.
+    Different,
     /// Wrong arguments or files.
     Usage,
     /// What was named is not there.
@@ -82,6 +84,12 @@ impl Error {
         Self::new(Kind::Platform, message)
     }
 
+    /// Files and cluster differ, which has been shown.
+    #[must_use]
+    pub fn different() -> Self {
+        Self::new(Kind::Different, "files and cluster differ")
+    }
+
     /// Ended by Ctrl-C.
     #[must_use]
     pub fn interrupted() -> Self {
@@ -126,7 +134,7 @@ impl Error {
     #[must_use]
     pub fn code(&self) -> u8 {
         match self.kind {
-            Kind::Function => FUNCTION,
+            Kind::Function | Kind::Different => FUNCTION,
             Kind::Usage => USAGE,
             Kind::NotFound => NOT_FOUND,
             Kind::Denied => DENIED,

@@ -4,29 +4,42 @@
 //! [`output`], to a cluster through [`cluster`] with the user's own kubeconfig, and ends with an [`error::Error`] that has
 //! an exit code and says what to do.
 
+pub mod apply;
 pub mod args;
 pub mod callable;
 pub mod cluster;
 pub mod commands;
 pub mod error;
 pub mod events;
+pub mod evidence;
 pub mod gateway;
 pub mod import;
 pub mod output;
+pub mod progress;
 pub mod project;
+pub mod selection;
 pub mod system;
 pub mod templates;
 pub mod text;
 
-use std::{ffi::OsString, process::ExitCode};
+use std::{ffi::OsString, path::Path, process::ExitCode};
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 
 use crate::{args::Args, error::Error, output::Output};
 
 /// Runs the command line and says how it ended.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let args = match Args::try_parse_from(args) {
+    let args: Vec<_> = args.into_iter().collect();
+    let mut command = Args::command();
+    // kubectl finds its plugins by their names, and help is to say what was typed.
+    if args.first().and_then(|name| Path::new(name).file_stem()).is_some_and(|name| name == "kubectl-flint") {
+        command = command.bin_name("kubectl flint");
+    }
+    let parsed = command
+        .try_get_matches_from_mut(args)
+        .and_then(|matches| Args::from_arg_matches(&matches).map_err(|error| error.format(&mut command)));
+    let args = match parsed {
         Ok(args) => args,
         Err(error) => {
             // Help and version are answers, everything else is wrong usage.

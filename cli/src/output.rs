@@ -109,7 +109,8 @@ impl Output {
     /// How the command failed: what, why, and what to do.
     pub fn error(&self, error: &Error) {
         let mut stderr = anstream::stderr().lock();
-        if error.kind() == Kind::Interrupted {
+        // Who pressed Ctrl-C knows it, and what differs has been shown.
+        if matches!(error.kind(), Kind::Interrupted | Kind::Different) {
             return;
         }
         let _ = writeln!(stderr, "{BAD}error:{BAD:#} {error}");
@@ -133,32 +134,48 @@ impl Table {
         Self { rows: vec![headings.map(str::to_owned).to_vec()] }
     }
 
+    /// A table without headings.
+    #[must_use]
+    pub fn bare() -> Self {
+        Self::default()
+    }
+
     /// One more row.
     pub fn row<const N: usize>(&mut self, cells: [String; N]) {
         self.rows.push(cells.to_vec());
+    }
+
+    /// One more row, of as many cells as there are.
+    pub fn cells(&mut self, cells: Vec<String>) {
+        self.rows.push(cells);
     }
 }
 
 impl std::fmt::Display for Table {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
-        let width = |column: usize| {
-            self.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.width()).max().unwrap_or(0)
+        let widest = |column: usize| {
+            self.rows.iter().filter_map(|row| row.get(column)).map(|cell| width(cell)).max().unwrap_or(0)
         };
-        let widths: Vec<_> = (0..columns).map(width).collect();
+        let widths: Vec<_> = (0..columns).map(widest).collect();
         for (number, row) in self.rows.iter().enumerate() {
             if number > 0 {
                 writeln!(f)?;
             }
             let mut line = String::new();
-            for (cell, width) in row.iter().zip(&widths) {
+            for (cell, widest) in row.iter().zip(&widths) {
                 line.push_str(cell);
-                line.extend(std::iter::repeat_n(' ', width - cell.width() + GAP));
+                line.extend(std::iter::repeat_n(' ', widest - width(cell) + GAP));
             }
             f.write_str(line.trim_end())?;
         }
         Ok(())
     }
+}
+
+/// The columns that a cell takes on a terminal: its colours take none.
+fn width(cell: &str) -> usize {
+    anstream::adapter::strip_str(cell).to_string().width()
 }
 
 #[cfg(test)]

@@ -1,7 +1,11 @@
 //! Flint's own part of a cluster: where the chart was installed, and how its pods are.
 
-use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    core::v1::{Pod, Service},
+};
 use kube::{Api, ResourceExt, api::ListParams};
+use serde::Serialize;
 
 use crate::{cluster::Cluster, error::Error};
 
@@ -16,6 +20,46 @@ pub const GATEWAY_SELECTOR: &str = "app.kubernetes.io/name=flint,app.kubernetes.
 /// How Flint gets onto a cluster.
 pub const INSTALL: &str =
     "helm install flint charts/flint --namespace flint-system --create-namespace --wait";
+
+/// A part of Flint's, as its Deployment stands.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Installed {
+    /// The chart's appVersion.
+    pub version: Option<String>,
+    /// The image it runs.
+    pub image: Option<String>,
+    /// Pods asked for.
+    pub wanted: i32,
+    /// Pods that are ready.
+    pub ready: i32,
+    /// Its arguments.
+    #[serde(skip)]
+    pub args: Vec<String>,
+}
+
+/// A part of Flint's; none where it is not, or not to be seen.
+///
+/// # Errors
+/// When the API server does not answer, or does not let the user look.
+pub async fn installed(cluster: &Cluster, namespace: &str, name: &str) -> Result<Option<Installed>, Error> {
+    let deployments: Api<Deployment> = Api::namespaced(cluster.client.clone(), namespace);
+    let deployment = deployments.get_opt(name).await;
+    let deployment = deployment
+        .map_err(|error| crate::cluster::failure(&format!("look at {name} in {namespace}"), error))?;
+    Ok(deployment.map(|deployment| {
+        let version = deployment.labels().get("app.kubernetes.io/version").cloned();
+        let spec = deployment.spec.unwrap_or_default();
+        let container =
+            spec.template.spec.and_then(|pod| pod.containers.into_iter().next()).unwrap_or_default();
+        Installed {
+            version,
+            image: container.image,
+            wanted: spec.replicas.unwrap_or(1),
+            ready: deployment.status.and_then(|status| status.ready_replicas).unwrap_or(0),
+            args: container.args.unwrap_or_default(),
+        }
+    }))
+}
 
 /// The namespace that Flint runs in: as the gateway's Service tells, else as the functions' URLs do, else the usual one.
 ///
