@@ -227,4 +227,13 @@ impl Template {
             .map(|(path, text)| (path, text.replace("{{name}}", name)))
             .collect()
     }
+
+    /// Whether it can be deployed as it is: a program or an image has to be built and put somewhere first.
+    #[must_use]
+    pub fn is_deployable(&self) -> bool {
+        !self
+            .settings
+            .iter()
+            .any(|settings| settings.contains("runtime: provided") || settings.contains("image: "))
+    }
 }

@@ -46,12 +46,6 @@ pub(super) async fn run(args: Args, context: Context<'_>) -> Result<(), Error> {
             let list: Vec<_> = CATALOGUE.iter().map(described).collect();
             context.output.result(&list, table)
         }
-        Command::Gen(Gen { name, fields })
-            if fields.iter().any(|field| field == "--help" || field == "-h") =>
-        {
-            let sample = events::find(&name)?;
-            context.output.result(&described(sample), || help(sample))
-        }
         Command::Gen(Gen { name, fields }) => {
             let event = events::sample(&name, &pairs(&fields)?)?;
             context.output.result(&event, || format!("{event:#}"))
@@ -72,17 +66,6 @@ fn table() -> String {
         table.row([sample.name.to_owned(), sample.about.to_owned(), fields.join(" ")]);
     }
     table.to_string()
-}
-
-fn help(sample: &Sample) -> String {
-    let mut table = Table::new(["FIELD", "WITHOUT"]);
-    for (field, default) in sample.fields {
-        table.row([
-            format!("--{field}"),
-            if default.is_empty() { "nothing".to_owned() } else { (*default).to_owned() },
-        ]);
-    }
-    format!("{}: {}\n\n{table}", sample.name, sample.about)
 }
 
 /// `--FIELD VALUE` and `--FIELD=VALUE`.

@@ -42,6 +42,7 @@ struct Made {
     folder: PathBuf,
     files: Vec<String>,
     next: Vec<String>,
+    deployable: bool,
 }
 
 /// # Errors
@@ -108,6 +109,7 @@ fn make(folder: &Path, template: &Template) -> Result<Made, Error> {
         folder: folder.to_owned(),
         files: files.into_iter().map(|(file, _)| file).collect(),
         next,
+        deployable: template.is_deployable(),
     })
 }
 
@@ -116,7 +118,9 @@ fn text(made: &Made) -> String {
     for command in &made.next {
         text.push_str(&format!("\n  {command}"));
     }
-    text.push_str(&format!("\n\n{DIM}and `flint deploy` brings it to a cluster{DIM:#}"));
+    if made.deployable {
+        text.push_str(&format!("\n\n{DIM}and `flint deploy` brings it to a cluster{DIM:#}"));
+    }
     text
 }
 

@@ -28,14 +28,14 @@ enum Command {
     long_about = "The next times at which a schedule fires.\n\n\
     Reads what a Function's schedules take: rate(5 minutes), cron(0 2 * * ? *) with EventBridge's six fields, five Unix fields, \
     @daily and its like, and at(2027-01-31T09:00:00).",
-    after_help = "Examples:\n  flint schedule next '0 2 * * *' --time-zone Europe/Lisbon\n  flint schedule next 'cron(0 9 ? * MON-FRI *)' -n 10"
+    after_help = "Examples:\n  flint schedule next '0 2 * * *' --time-zone Europe/Lisbon\n  flint schedule next 'cron(0 9 ? * MON-FRI *)' -c 10"
 )]
 struct Next {
     /// The schedule, in quotes
     #[arg(value_name = "EXPR")]
     expression: String,
     /// How many times
-    #[arg(short = 'n', long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    #[arg(short, long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
     count: u16,
     /// IANA time zone, such as Europe/Berlin
     #[arg(long, env = "FLINT_TIME_ZONE", default_value = "UTC", value_name = "ZONE")]
