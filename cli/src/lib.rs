@@ -14,6 +14,9 @@ pub mod events;
 pub mod evidence;
 pub mod gateway;
 pub mod import;
+pub mod invoke;
+pub mod logs;
+pub mod metrics;
 pub mod output;
 pub mod progress;
 pub mod project;
@@ -21,6 +24,7 @@ pub mod selection;
 pub mod system;
 pub mod templates;
 pub mod text;
+pub mod waiting;
 
 use std::{ffi::OsString, path::Path, process::ExitCode};
 

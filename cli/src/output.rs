@@ -89,6 +89,14 @@ impl Output {
         let _ = writeln!(anstream::stdout(), "{line}");
     }
 
+    /// A line on standard output, for those who go on for long and must notice that nobody reads any more.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write(&self, line: &str) -> std::io::Result<()> {
+        writeln!(anstream::stdout(), "{line}")
+    }
+
     /// A line for people on standard error, unless they want quiet.
     pub fn say(&self, line: &str) {
         if !self.quiet {
