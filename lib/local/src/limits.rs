@@ -7,7 +7,10 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 /// Limits memory; cheap to clone.
@@ -21,8 +24,10 @@ struct Group {
     limit: &'static str,
 }
 
-/// What our groups are called, before the process id of the platform.
+/// What our groups are called, before the process id of the platform and the number of the platform in it.
 const PREFIX: &str = "flint-";
+/// Platforms in this process so far.
+static PLATFORMS: AtomicU32 = AtomicU32::new(0);
 
 // === impl Limits ===
 
@@ -65,7 +70,8 @@ impl Limits {
 
 fn find(root: &Path) -> io::Result<Group> {
     let own = fs::read_to_string("/proc/self/cgroup")?;
-    let mine = format!("{PREFIX}{}", std::process::id());
+    let number = PLATFORMS.fetch_add(1, Ordering::Relaxed);
+    let mine = format!("{PREFIX}{}-{number}", std::process::id());
     // Version 1: `4:memory:/path`.
     let v1 = own.lines().find_map(|line| {
         let (_, rest) = line.split_once(':')?;
@@ -118,7 +124,8 @@ fn remove_old(parent: &Path) {
     let Ok(entries) = fs::read_dir(parent) else { return };
     for entry in entries.flatten() {
         let name = entry.file_name();
-        let pid = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.parse::<u32>().ok());
+        let pid =
+            name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.split('-').next()?.parse::<u32>().ok());
         if pid.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists()) {
             remove(&entry.path());
         }

@@ -15,7 +15,7 @@ use flint_gateway::{
     control::Link,
     front::Settings,
     scheduler,
-    table::Tables,
+    table::{Routes, Tables},
 };
 use flint_telemetry::Admin;
 use http::StatusCode;
@@ -25,7 +25,7 @@ use tokio::{
     net::TcpListener,
     sync::{mpsc, oneshot},
     task::JoinHandle,
-    time::Instant,
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -58,6 +58,10 @@ pub struct Platform {
 const QUEUE: usize = 1000;
 /// Messages on their way between the platform's parts; who sends waits for room.
 const MESSAGES: usize = 256;
+/// How often it is looked whether the gateway has taken over what it was told, and for how long: it is a matter of
+/// microseconds, unless the gateway has ended.
+const LOOK: Duration = Duration::from_millis(1);
+const SHOWN: Duration = Duration::from_secs(2);
 /// Client connections of one worker.
 const CONNECTIONS: usize = 4096;
 /// How long a tunnel or a streamed answer may say nothing, as in a cluster.
@@ -161,8 +165,7 @@ impl Platform {
             home,
             _folder: folder,
         };
-        let (done, taken) = oneshot::channel();
-        platform.ask(Command::Update(project, routes, done), taken).await?;
+        platform.serve(project, routes).await?;
         Ok(platform)
     }
 
@@ -188,8 +191,7 @@ impl Platform {
     /// The project contradicts itself, and the one before is served on; or the platform has stopped.
     pub async fn update(&self, project: Project) -> Result<(), Error> {
         let routes = told::routes(&project)?;
-        let (done, taken) = oneshot::channel();
-        self.ask(Command::Update(project, routes, done), taken).await
+        self.serve(project, routes).await
     }
 
     /// The functions at this moment, by name.
@@ -280,6 +282,25 @@ impl Platform {
         self.home.abort();
         outcome.map_err(failed)?;
         ended.map_err(|error| failed(error.into()))
+    }
+
+    async fn serve(&self, project: Project, routes: Arc<Routes>) -> Result<(), Error> {
+        let keys: Vec<Key> = project.functions.iter().map(|spec| spec.key.clone()).collect();
+        let (done, taken) = oneshot::channel();
+        self.ask(Command::Update(project, routes, done), taken).await?;
+        // The gateway has a task of its own for what it is told: a request that comes now must not find it behind.
+        let shown = async {
+            while !self.shows(&keys) {
+                sleep(LOOK).await;
+            }
+        };
+        let _ = timeout(SHOWN, shown).await;
+        Ok(())
+    }
+
+    fn shows(&self, keys: &[Key]) -> bool {
+        let table = self.tables.load();
+        table.len() == keys.len() && keys.iter().all(|key| table.get_key(key).is_some())
     }
 
     async fn ask<T>(&self, command: Command, answer: oneshot::Receiver<T>) -> Result<T, Error> {
