@@ -9,6 +9,7 @@ use similar::{ChangeTag, TextDiff};
 use super::Context;
 use crate::{
     apply::{self, How, Refused},
+    args::Format,
     cluster::{Cluster, failure},
     error::Error,
     output::{BAD, DIM, GOOD, STRONG},
@@ -68,10 +69,13 @@ pub(super) async fn run(args: Args, context: Context<'_>) -> Result<(), Error> {
             differences.push(Difference { name, namespace, before, after, text });
         }
     }
-    output.result(&differences, || {
-        let texts: Vec<_> = differences.iter().map(|one| one.text.trim_end()).collect();
-        texts.join("\n")
-    })?;
+    // For people, no differences are no text at all; scripts get their empty list.
+    if !differences.is_empty() || output.format() != Format::Text {
+        output.result(&differences, || {
+            let texts: Vec<_> = differences.iter().map(|one| one.text.trim_end()).collect();
+            texts.join("\n")
+        })?;
+    }
     if differences.is_empty() {
         output.say("The cluster is as the files say.");
         return Ok(());
