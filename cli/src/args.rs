@@ -71,3 +71,15 @@ pub enum Format {
     /// For scripts and people.
     Yaml,
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn no_command_takes_a_flag_of_all_commands_for_itself() {
+        Args::command().debug_assert();
+    }
+}

@@ -58,7 +58,10 @@ struct Firings {
 /// When it is no schedule.
 pub(super) async fn run(args: Args, context: Context<'_>) -> Result<(), Error> {
     let Command::Next(next) = args.command;
-    let now = next.after.unwrap_or_else(Timestamp::now);
+    let now = next.after.unwrap_or_else(|| {
+        let now = Timestamp::now();
+        now.round(Unit::Second).unwrap_or(now)
+    });
     let firings = firings(&next, now)?;
     context.output.result(&firings, || text(&firings, now))?;
     if next.expression.starts_with("rate(") {

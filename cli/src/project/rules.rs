@@ -3,7 +3,7 @@
 //! The definitions have them in CEL, whose interpreter is larger than this program. Each answers with the definition's own
 //! message; a test holds that no message there is without its rule here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use flint_api::{Duration, Function, FunctionSpec, Mount, ScalingMetric, Schedule, Source};
 use flint_core::schedule;
@@ -42,7 +42,14 @@ pub(crate) fn broken(function: &Function, has_code: bool) -> Vec<Broken> {
     for (kind, mounts) in [("secrets", &function.spec.secrets), ("configMaps", &function.spec.config_maps)] {
         mounts.iter().enumerate().for_each(|(index, mount)| rules.mount(kind, index, mount));
     }
-    function.spec.schedules.iter().enumerate().for_each(|(index, schedule)| rules.schedule(index, schedule));
+    let schedules = &function.spec.schedules;
+    schedules.iter().enumerate().for_each(|(index, schedule)| rules.schedule(index, schedule));
+    let names: BTreeSet<_> = schedules.iter().map(|schedule| &schedule.name).collect();
+    rules.hold(
+        names.len() == schedules.len(),
+        "spec.schedules",
+        "two schedules have the same name: give each a name of its own",
+    );
     if let Some(source) = &function.spec.source {
         rules.source(source);
     }

@@ -69,6 +69,12 @@ fn wrong() -> Vec<(&'static str, Value)> {
         ("spec.timeout", code(json!({"timeout": "16m"}))),
         ("spec.timeout", code(json!({"timeout": "0s"}))),
         (
+            "spec.schedules",
+            code(
+                json!({"schedules": [{"name": "a", "cron": "rate(1 hour)"}, {"name": "a", "cron": "rate(2 hours)"}]}),
+            ),
+        ),
+        (
             "spec.configMaps",
             code(
                 json!({"secrets": [{"name": "a", "mountPath": "/a"}], "configMaps": [{"name": "b", "mountPath": "/a"}]}),
