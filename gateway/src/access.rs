@@ -21,6 +21,7 @@ use std::{
 use crate::metrics::Totals;
 
 pub use line::Line;
+pub(crate) use line::of_function;
 
 /// A worker's end of the log.
 pub struct AccessLog {
@@ -153,6 +154,7 @@ mod tests {
             request_id: "id",
             trace: "",
             client: None,
+            client_text: "schedule",
             attempts: 1,
             end: End::Complete,
         }

@@ -4,7 +4,11 @@
 //! instance is bounded by itself, from the request's arrival: by the start timeout while there is no instance, and by the
 //! longer of start timeout and function's timeout while there are some and all are busy.
 
-use std::{rc::Rc, sync::Arc, time::Duration};
+use std::{
+    rc::Rc,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use flint_api::Mode;
 use flint_core::{
@@ -25,9 +29,10 @@ use crate::{
     clock::Micros,
     exchange::{Answer, Exchange},
     front::{Front, remove_private, too_large},
-    function::Function,
+    function::{Function, Seen},
+    head::Spare,
     instance::Instance,
-    live::{Admitted, Refusal, Slot},
+    live::{Admitted, Refusal, Slot, Ticket},
     names,
     pace::{Pace, Paced},
     table::Lead,
@@ -88,31 +93,45 @@ impl Client {
 
 impl Front {
     /// Calls a function, to the head of its answer.
-    pub(crate) async fn call(
-        self: &Rc<Self>,
-        mut call: Call,
-        mut exchange: Box<Exchange>,
-    ) -> Response<Answer> {
-        prepare(&mut call, &mut exchange);
-        let idempotent = retry::is_idempotent(&call.parts.method, &call.parts.headers);
-        let live = Arc::clone(&call.function.live);
-        let timeout = call.function.seen.timeout;
+    ///
+    /// What few requests need (waiting in line, another attempt) is boxed: a future is as large as its largest branch, and is
+    /// moved when it is made.
+    pub(crate) async fn call(self: &Rc<Self>, call: Call, mut exchange: Box<Exchange>) -> Response<Answer> {
+        let Call { function, mut parts, client, lambda, lead } = call;
+        prepare(&function, &mut parts, lambda, lead.as_deref(), &mut exchange);
+        exchange.lambda = lambda;
+        let idempotent = retry::is_idempotent(&parts.method, &parts.headers);
+        let (spare, mut head) = (Spare::of(&parts), Some(parts));
+        let clock = self.shared.hub.clock;
+        let timeout = function.seen.timeout;
         let mut deadline = None;
         let mut was_cut = false;
         loop {
-            let slot = match self.slot(&call.function, &mut exchange).await {
-                Ok(slot) => slot,
+            let (slot, granted) = match function.live.admit(exchange.attempts > 0) {
+                // The first comes at once: it is as good as just arrived.
+                Ok(Admitted::Slot(slot)) if exchange.attempts == 0 => (slot, exchange.started),
+                Ok(Admitted::Slot(slot)) => (slot, clock.now()),
+                Ok(Admitted::Ticket(ticket)) => {
+                    match Box::pin(self.wait(&function, ticket, &mut exchange)).await {
+                        Ok(slot) => (slot, clock.now()),
+                        Err(refusal) => return self.refuse(exchange, &refusal),
+                    }
+                }
                 Err(refusal) => return self.refuse(exchange, &refusal),
             };
-            let granted = self.shared.hub.clock.now();
             exchange.granted(&slot, granted);
             exchange.attempts += 1;
             if exchange.attempts > 1 {
-                live.metrics.counts().retries.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                function.live.metrics.counts().retries.fetch_add(1, Ordering::Relaxed);
             }
-            let until = *deadline.get_or_insert_with(|| Instant::now() + timeout);
-            let failed = match self.attempt(&call, &exchange, slot.instance(), until).await {
-                Ok(response) => return self.answer(call, exchange, response, slot, granted, until),
+            let until = *deadline.get_or_insert_with(|| clock.instant(granted) + timeout);
+            let left = until.saturating_duration_since(clock.instant(granted));
+            let parts = head.take().unwrap_or_else(|| spare.head());
+            let request = self.attempt_request(parts, &exchange, left);
+            let failed = match self.attempt(request, &function, slot.instance(), until).await {
+                Ok(response) => {
+                    return self.answer(&function, client, exchange, response, slot, granted, until);
+                }
                 Err(failed) => failed,
             };
             let replay = retry::Replay { idempotent, replayable: exchange.body.intact(), was_cut };
@@ -126,19 +145,15 @@ impl Front {
         }
     }
 
-    /// Waits for a slot.
-    async fn slot(
+    /// Waits in line for a slot.
+    async fn wait(
         self: &Rc<Self>,
-        function: &Arc<Function>,
+        function: &Function,
+        mut ticket: Ticket,
         exchange: &mut Exchange,
     ) -> Result<Slot, Refusal> {
         let live = &function.live;
         let clock = self.shared.hub.clock;
-        let again = exchange.attempts > 0;
-        let mut ticket = match live.admit(again)? {
-            Admitted::Slot(slot) => return Ok(slot),
-            Admitted::Ticket(ticket) => ticket,
-        };
         exchange.cold |= ticket.cold;
         let joined = clock.now();
         let arrived = clock.instant(exchange.started);
@@ -163,34 +178,45 @@ impl Front {
     /// Sends the request to an instance and waits for the head of the answer.
     async fn attempt(
         self: &Rc<Self>,
-        call: &Call,
-        exchange: &Exchange,
+        request: Request<Body>,
+        function: &Function,
         instance: &Arc<Instance>,
         until: Instant,
     ) -> Result<Response<Body>, Failed> {
-        let request = attempt_request(call, exchange, until);
         let endpoint = self.endpoint(instance);
         let sent = self.worker.timers().timeout(until + GRACE, endpoint.send(request)).await;
-        let mut response = match sent {
+        let response = match sent {
             Ok(Ok(response)) => response,
-            Ok(Err(error)) => return Err(failure(&error, call, instance)),
-            Err(_) => {
-                let timeout = call.function.seen.timeout;
-                let refusal = Refusal {
-                    code: ErrorCode::Timeout,
-                    message: format!("{} did not answer within {timeout:?}", call.function.seen.key),
-                };
-                return Err(Failed { outcome: Outcome::Broken, refusal });
+            Ok(Err(error)) => return Err(failure(&error, function, instance)),
+            Err(_) => return Err(silent(function)),
+        };
+        match watchdog_refusal(&response, function) {
+            None => {
+                instance.answered();
+                Ok(response)
             }
-        };
-        let Some((outcome, refusal)) = watchdog_refusal(&response, call) else {
-            instance.answered();
-            return Ok(response);
-        };
-        // Its few bytes are read so that the connection can be kept.
+            Some(failed) => {
+                Box::pin(self.read_refusal(response)).await;
+                Err(failed)
+            }
+        }
+    }
+
+    /// Reads a refusal's few bytes, so that the connection can be kept.
+    async fn read_refusal(&self, mut response: Response<Body>) {
         let body = http_body_util::Limited::new(response.body_mut(), REFUSAL_BYTES).collect();
         let _ = self.worker.timers().timeout(Instant::now() + REFUSAL_TIME, body).await;
-        Err(Failed { outcome, refusal })
+    }
+
+    /// The request for one attempt, which has that much time.
+    fn attempt_request(&self, parts: Parts, exchange: &Exchange, left: Duration) -> Request<Body> {
+        let mut request = Request::from_parts(parts, exchange.body.attempt());
+        let headers = request.headers_mut();
+        headers.insert(names::TIMEOUT, self.milliseconds(left));
+        if exchange.attempts > 1 {
+            headers.insert(names::ATTEMPT, HeaderValue::from(exchange.attempts));
+        }
+        request
     }
 
     /// The instance did not take the request: it rests, its slot is given back, and those who wait are looked at again
@@ -213,9 +239,11 @@ impl Front {
         }
     }
 
+    #[allow(clippy::too_many_arguments, reason = "a step of `call`, with its variables")]
     fn answer(
         self: &Rc<Self>,
-        call: Call,
+        function: &Function,
+        client: Client,
         mut exchange: Box<Exchange>,
         mut response: Response<Body>,
         slot: Slot,
@@ -224,11 +252,11 @@ impl Front {
     ) -> Response<Answer> {
         let code = own_code(&response);
         // To Invoke's clients a function's failure is an answer like any other, told by `x-amz-function-error`.
-        if call.lambda && response.status().is_success() {
+        if exchange.lambda && response.status().is_success() {
             response.headers_mut().remove(names::ERROR);
         }
         exchange.answered(slot, granted, code);
-        let Client { passage, upgrade } = call.client;
+        let Client { passage, upgrade } = client;
         forward::answer(&mut response, passage);
         let settings = &self.shared.settings;
         if let (Some(client), StatusCode::SWITCHING_PROTOCOLS) = (upgrade, response.status()) {
@@ -246,7 +274,7 @@ impl Front {
             });
             return head;
         }
-        let pace = match call.function.seen.mode {
+        let pace = match function.seen.mode {
             // The watchdog ends the work at the deadline; this ends the answer should the watchdog not.
             Mode::Lambda | Mode::Process => Pace::Until(until + GRACE),
             // A stream may last; it must only go on.
@@ -257,48 +285,43 @@ impl Front {
 }
 
 /// What is the same for every attempt.
-fn prepare(call: &mut Call, exchange: &mut Exchange) {
+fn prepare(
+    function: &Function,
+    parts: &mut Parts,
+    lambda: bool,
+    lead: Option<&Lead>,
+    exchange: &mut Exchange,
+) {
     if exchange.look_ahead {
         exchange.body.look_ahead();
     }
-    let headers = &mut call.parts.headers;
+    let headers = &mut parts.headers;
     remove_private(headers);
     headers.insert(names::REQUEST_ID, exchange.request_id.clone());
     if exchange.trace_is_new {
         headers.insert(names::TRACEPARENT, exchange.trace.clone());
         headers.remove(names::TRACESTATE);
     }
-    let seen = &call.function.seen;
+    let seen = &function.seen;
     if seen.mode == Mode::Lambda {
-        if call.lambda {
+        if lambda {
             headers.insert(names::INVOKE, HeaderValue::from_static("raw"));
-        } else if call.lead.as_ref().and_then(|lead| lead.event_v1).unwrap_or(seen.event_v1) {
+        } else if lead.and_then(|lead| lead.event_v1).unwrap_or(seen.event_v1) {
             headers.insert(names::EVENT_FORMAT, HeaderValue::from_static("v1"));
         }
-        if let Some(lead) = &call.lead {
+        if let Some(lead) = lead {
             headers.insert(names::ROUTE, lead.name.clone());
         }
     }
     // A watchdog of a lambda or process function reads a request, whatever protocol brings it.
     if seen.mode != Mode::Http {
-        call.parts.version = Version::HTTP_11;
+        parts.version = Version::HTTP_11;
     }
-}
-
-fn attempt_request(call: &Call, exchange: &Exchange, until: Instant) -> Request<Body> {
-    let mut request = Request::from_parts(call.parts.clone(), exchange.body.attempt());
-    let left = until.saturating_duration_since(Instant::now()).as_millis();
-    let headers = request.headers_mut();
-    headers.insert(names::TIMEOUT, HeaderValue::from(u64::try_from(left).unwrap_or(u64::MAX)));
-    if exchange.attempts > 1 {
-        headers.insert(names::ATTEMPT, HeaderValue::from(exchange.attempts));
-    }
-    request
 }
 
 /// Reads why a request was not answered.
-fn failure(error: &SendError, call: &Call, instance: &Instance) -> Failed {
-    let key = &call.function.seen.key;
+fn failure(error: &SendError, function: &Function, instance: &Instance) -> Failed {
+    let key = &function.seen.key;
     tracing::debug!(function = %key, instance = instance.pod, %error, "an attempt failed");
     if let Some(BodyError::TooLarge { limit }) = error.body() {
         return Failed { outcome: Outcome::Broken, refusal: too_large(*limit) };
@@ -323,17 +346,26 @@ fn failure(error: &SendError, call: &Call, instance: &Instance) -> Failed {
     Failed { outcome, refusal: Refusal { code, message } }
 }
 
+/// The instance said nothing in time.
+fn silent(function: &Function) -> Failed {
+    let Function { seen: Seen { key, timeout, .. }, .. } = function;
+    let message = format!("{key} did not answer within {timeout:?}");
+    Failed { outcome: Outcome::Broken, refusal: Refusal { code: ErrorCode::Timeout, message } }
+}
+
 /// Reads a watchdog's word that it did nothing with the request.
-fn watchdog_refusal(response: &Response<Body>, call: &Call) -> Option<(Outcome, Refusal)> {
+fn watchdog_refusal(response: &Response<Body>, function: &Function) -> Option<Failed> {
     let code = response.headers().get(names::ERROR)?;
-    let key = &call.function.seen.key;
+    let key = &function.seen.key;
     if code == ErrorCode::TooManyRequests.as_str() && response.status() == StatusCode::TOO_MANY_REQUESTS {
-        let message = format!("every instance of {key} is busy");
-        return Some((Outcome::Busy, Refusal { code: ErrorCode::TooManyRequests, message }));
+        let refusal =
+            Refusal { code: ErrorCode::TooManyRequests, message: format!("every instance of {key} is busy") };
+        return Some(Failed { outcome: Outcome::Busy, refusal });
     }
     if code == ErrorCode::Draining.as_str() && response.status() == StatusCode::SERVICE_UNAVAILABLE {
-        let message = format!("the instance of {key} is going");
-        return Some((Outcome::Draining, Refusal { code: ErrorCode::FunctionFailed, message }));
+        let refusal =
+            Refusal { code: ErrorCode::FunctionFailed, message: format!("the instance of {key} is going") };
+        return Some(Failed { outcome: Outcome::Draining, refusal });
     }
     None
 }

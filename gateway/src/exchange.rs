@@ -1,6 +1,6 @@
 //! One request from its arrival to the end of its answer: what is known of it, and the bookkeeping when it is over.
 
-use std::{net::IpAddr, rc::Rc, sync::Arc};
+use std::{rc::Rc, sync::Arc};
 
 use flint_proxy::{Connection, End, Guard, Guarded, Replay};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
@@ -44,9 +44,11 @@ pub struct Exchange {
     pub body: Replay,
     /// What has come of its body may be read before it is wanted: the client does not wait for a `100 Continue`.
     pub look_ahead: bool,
+    /// It is Lambda's Invoke, or a schedule's.
+    pub lambda: bool,
     method: Method,
     uri: Uri,
-    client: Option<IpAddr>,
+    client: Option<Rc<Connection>>,
     function: Option<Arc<Function>>,
     slot: Option<Slot>,
     status: Option<StatusCode>,
@@ -70,7 +72,11 @@ const CLIENT_GONE: StatusCode = match StatusCode::from_u16(499) {
 
 impl Exchange {
     /// A request has come.
-    pub fn begin<B>(front: &Rc<Front>, request: &Request<B>, connection: Option<&Connection>) -> Box<Self> {
+    pub fn begin<B>(
+        front: &Rc<Front>,
+        request: &Request<B>,
+        connection: Option<&Rc<Connection>>,
+    ) -> Box<Self> {
         let (request_id, (trace, trace_is_new)) = {
             let mut ids = front.ids.borrow_mut();
             (ids.request_id(request.headers()), ids.trace(request.headers()))
@@ -86,9 +92,10 @@ impl Exchange {
             cold: false,
             body: Replay::default(),
             look_ahead: false,
+            lambda: false,
             method: request.method().clone(),
             uri: request.uri().clone(),
-            client: connection.map(|connection| connection.peer().ip()),
+            client: connection.cloned(),
             function: None,
             slot: None,
             status: None,
@@ -196,7 +203,12 @@ impl Drop for Exchange {
             bytes_out: self.bytes_out,
             request_id: self.request_id.to_str().unwrap_or_default(),
             trace: self.trace.to_str().unwrap_or_default(),
-            client: self.client,
+            client: self.client.as_ref().map(|client| client.peer().ip()),
+            client_text: self
+                .client
+                .as_ref()
+                .and_then(|client| client.forwarded_for().to_str().ok())
+                .unwrap_or("schedule"),
             attempts: self.attempts,
             end: self.end,
         };

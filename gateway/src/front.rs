@@ -73,6 +73,8 @@ pub struct Front {
     pub(crate) log: AccessLog,
     pool: Pool,
     endpoints: RefCell<HashMap<u64, (Weak<Instance>, Endpoint), ahash::RandomState>>,
+    /// The last value of the header that tells what is left of a deadline: almost always the same one.
+    left: RefCell<(Duration, HeaderValue)>,
 }
 
 /// How often endpoints of instances that are gone are looked for. Their idle connections have been closed by the other
@@ -93,6 +95,7 @@ impl Front {
             ids: RefCell::default(),
             log,
             endpoints: RefCell::default(),
+            left: RefCell::new((Duration::ZERO, HeaderValue::from_static("0"))),
         });
         tokio::task::spawn_local(look_after(Rc::downgrade(&front)));
         front
@@ -105,6 +108,15 @@ impl Front {
             .entry(instance.id)
             .or_insert_with(|| (Arc::downgrade(instance), self.pool.endpoint(instance.address)));
         endpoint.clone()
+    }
+
+    /// A length of time as a header's value.
+    pub(crate) fn milliseconds(&self, time: Duration) -> HeaderValue {
+        let mut last = self.left.borrow_mut();
+        if last.0 != time {
+            *last = (time, HeaderValue::from(u64::try_from(time.as_millis()).unwrap_or(u64::MAX)));
+        }
+        last.1.clone()
     }
 
     fn sweep(&self) {
@@ -236,8 +248,11 @@ impl Front {
                 Target::Http { function, path: None, lead: None }
             }
             Route::Function { function, path: Path::Rest(rest) } => {
-                // A part of what was a valid target is one too.
-                let path = PathAndQuery::try_from(rest.as_ref()).map_err(|_| Miss::NoRoute)?;
+                let path = match rest.as_ref() {
+                    "/" => PathAndQuery::from_static("/"),
+                    // A part of what was a valid target is one too.
+                    rest => PathAndQuery::try_from(rest).map_err(|_| Miss::NoRoute)?,
+                };
                 Target::Http { function, path: Some(path), lead: None }
             }
             Route::Invoke { function } => Target::Invoke { function },

@@ -6,7 +6,7 @@ use flint_api::Mode;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::live::Live;
+use crate::{access, live::Live};
 
 /// A function's entry in the table. It is immutable: a changed function gets a new entry around the same [`Live`].
 #[derive(Debug)]
@@ -15,6 +15,8 @@ pub struct Function {
     pub seen: Seen,
     /// What outlives a change of settings: instances, requests, counters.
     pub live: Arc<Live>,
+    /// What every line of the access log says of it.
+    pub(crate) logged: Box<str>,
 }
 
 /// What a source of functions tells of one.
@@ -77,6 +79,16 @@ pub struct Scheduled {
     pub last_done: bool,
     /// The due time that was announced in the status.
     pub next: Option<Timestamp>,
+}
+
+// === impl Function ===
+
+impl Function {
+    /// An entry.
+    #[must_use]
+    pub fn new(seen: Seen, live: Arc<Live>) -> Self {
+        Self { logged: access::of_function(&seen), seen, live }
+    }
 }
 
 // === impl Key ===

@@ -4,6 +4,8 @@ use flint_core::trace::{TraceParent, write_hex};
 use http::{HeaderMap, HeaderValue};
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 
+use crate::names;
+
 /// A worker's source of random ids. It is seeded by the system once: no system call for a request.
 #[derive(Debug)]
 pub struct Ids {
@@ -24,7 +26,7 @@ impl Ids {
 
     /// The client's request id if it is sane, or a new one.
     pub fn request_id(&mut self, headers: &HeaderMap) -> HeaderValue {
-        match headers.get(flint_core::wire::REQUEST_ID_HEADER) {
+        match headers.get(names::REQUEST_ID) {
             Some(id) if is_sane(id) => id.clone(),
             _ => self.new_request_id(),
         }
@@ -32,7 +34,7 @@ impl Ids {
 
     /// The client's trace if it is one, or a new one; and whether it is new.
     pub fn trace(&mut self, headers: &HeaderMap) -> (HeaderValue, bool) {
-        let mut given = headers.get_all("traceparent").iter();
+        let mut given = headers.get_all(names::TRACEPARENT).iter();
         match (given.next(), given.next()) {
             (Some(trace), None) if TraceParent::parse(trace.as_bytes()).is_some() => (trace.clone(), false),
             _ => {

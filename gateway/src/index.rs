@@ -241,7 +241,7 @@ impl Index {
             Some(known) => Arc::clone(&known.live),
             None => Arc::new(Live::new(key.clone(), Arc::clone(&self.hub))),
         };
-        self.table.insert(Arc::new(Function { seen, live }));
+        self.table.insert(Arc::new(Function::new(seen, live)));
         self.table_changed = true;
         self.changed.insert(key);
     }

@@ -61,12 +61,13 @@ impl Instance {
         self.in_flight.load(Ordering::Relaxed)
     }
 
-    /// What the choice of an instance looks at.
-    pub fn load(&self, now: Micros) -> Load {
+    /// What the choice of an instance looks at. The time is asked for only if the instance has ever rested.
+    pub fn load(&self, now: impl Fn() -> Micros) -> Load {
+        let rests_until = self.rests_until.load(Ordering::Relaxed);
         Load {
             in_flight: self.in_flight(),
             limit: self.limit,
-            resting: self.rests_until.load(Ordering::Relaxed) > now,
+            resting: rests_until != 0 && rests_until > now(),
         }
     }
 

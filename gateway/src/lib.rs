@@ -14,6 +14,7 @@ pub mod dispatch;
 pub mod exchange;
 pub mod front;
 pub mod function;
+mod head;
 pub mod hub;
 pub mod ids;
 pub mod index;

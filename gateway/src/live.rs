@@ -28,7 +28,6 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::{
-    clock::Micros,
     function::{Blocked, Key},
     hub::Hub,
     instance::Instance,
@@ -137,7 +136,7 @@ impl Live {
     pub fn admit(self: &Arc<Self>, again: bool) -> Result<Admitted, Refusal> {
         // The common case: nobody waits and somebody has room.
         if (again || self.waiting.load(Ordering::SeqCst) == 0)
-            && let Some(slot) = self.take(self.hub.clock.now())
+            && let Some(slot) = self.take()
         {
             return Ok(Admitted::Slot(slot));
         }
@@ -147,7 +146,7 @@ impl Live {
     fn admit_slowly(self: &Arc<Self>, again: bool) -> Result<Admitted, Refusal> {
         let mut line = self.line.lock();
         self.waiting.store(line.len() + 1, Ordering::SeqCst);
-        let slot = if again || line.is_empty() { self.take(self.hub.clock.now()) } else { None };
+        let slot = if again || line.is_empty() { self.take() } else { None };
         let blocked = self.blocked.load();
         let situation = Situation {
             room: slot.is_some(),
@@ -216,14 +215,13 @@ impl Live {
     }
 
     fn drain(self: &Arc<Self>) {
-        let now = self.hub.clock.now();
         loop {
             let (waiter, slot) = {
                 let mut line = self.line.lock();
                 if line.is_empty() {
                     return;
                 }
-                let Some(slot) = self.take(now) else { return };
+                let Some(slot) = self.take() else { return };
                 let waiter = line.take();
                 self.waiting.store(line.len(), Ordering::SeqCst);
                 (waiter, slot)
@@ -248,10 +246,11 @@ impl Live {
     }
 
     /// Takes a slot of the best instance with room. Another worker may be quicker, then the choice is made again.
-    fn take(self: &Arc<Self>, now: Micros) -> Option<Slot> {
+    fn take(self: &Arc<Self>) -> Option<Slot> {
+        let clock = self.hub.clock;
         let instances = self.instances.load();
         loop {
-            let chosen = balance::choose(instances.iter().map(|instance| instance.load(now)))?;
+            let chosen = balance::choose(instances.iter().map(|instance| instance.load(|| clock.now())))?;
             let instance = instances.get(chosen)?;
             if instance.take() {
                 return Some(Slot { instance: Arc::clone(instance), live: Some(Arc::clone(self)) });

@@ -150,7 +150,7 @@ mod tests {
             created: jiff::Timestamp::UNIX_EPOCH,
         };
         let mut table = Table::default();
-        table.insert(Arc::new(Function { seen, live: Arc::clone(&live) }));
+        table.insert(Arc::new(Function::new(seen, Arc::clone(&live))));
         let tables = Arc::new(Tables::default());
         tables.store(table);
         let mut reporter = Reporter::new(tables);

@@ -180,7 +180,7 @@ mod tests {
             created: jiff::Timestamp::UNIX_EPOCH,
         };
         let (hub, _bell) = Hub::new(Clock::start(), 1);
-        Arc::new(Function { seen, live: Arc::new(Live::new(key, hub)) })
+        Arc::new(Function::new(seen, Arc::new(Live::new(key, hub))))
     }
 
     #[test]

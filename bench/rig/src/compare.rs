@@ -7,6 +7,7 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::{
+    calls,
     load::{Load, Shape, run},
     process::{Running, Usage, cpu_of, machine_busy},
     report::{Machine, Report, Times, median, now},
@@ -37,6 +38,9 @@ pub(crate) struct Compare {
     /// Requests per second for an open load; without it the loop is closed.
     #[arg(long)]
     rate: Option<f64>,
+    /// Count system calls too, with `strace`.
+    #[arg(long)]
+    calls: bool,
     /// Workers of each proxy.
     #[arg(long, default_value_t = std::thread::available_parallelism().map_or(1, usize::from))]
     workers: usize,
@@ -74,11 +78,15 @@ struct Row {
     windows: usize,
     requests_per_second: f64,
     cpu_micros_per_request: f64,
-    /// CPU of nginx (log off) ÷ CPU of this one, of windows taken one after the other; above 1 is better than nginx.
+    /// CPU of nginx ÷ CPU of this one, of windows taken one after the other; above 1 is better than nginx. With the access log on
+    /// it is nginx with its log on.
     against_nginx: Option<f64>,
     switches_per_request: f64,
+    /// By `strace`, in a time of its own: it slows what it counts.
+    calls_per_request: Option<f64>,
     p50_ms: f64,
     p99_ms: f64,
+    p999_ms: f64,
     foreign_cores: f64,
 }
 
@@ -120,8 +128,17 @@ impl Compare {
         for &connections in &self.connections {
             println!("\n{connections} connections, {} windows of {} s each", self.windows, self.seconds);
             println!(
-                "{:12} {:>10} {:>12} {:>9} {:>9} {:>9} {:>9} {:>9}",
-                "", "req/s", "CPU µs/req", "nginx ÷", "switches", "p50 ms", "p99 ms", "foreign"
+                "{:12} {:>10} {:>12} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}",
+                "",
+                "req/s",
+                "CPU µs/req",
+                "nginx ÷",
+                "switches",
+                "calls",
+                "p50 ms",
+                "p99 ms",
+                "p99.9 ms",
+                "foreign"
             );
             // Each round measures everybody once, one after the other, so that what the machine does meanwhile hits all.
             for round in 0..self.windows {
@@ -133,7 +150,10 @@ impl Compare {
                 }
             }
             for standing in &standing {
-                let row = row(standing.rival.name(), connections, &windows);
+                let mut row = row(standing.rival, connections, &windows);
+                if let (true, Some(process)) = (self.calls, &standing.process) {
+                    row.calls_per_request = Some(calls::per_request(process, &standing.target, connections)?);
+                }
                 row.print();
                 rows.push(row);
             }
@@ -188,12 +208,12 @@ impl Compare {
     }
 }
 
-fn row(rival: &'static str, connections: usize, windows: &[Window]) -> Row {
-    let of = |name: &str| -> Vec<&Window> {
-        windows.iter().filter(|window| window.rival == name && window.connections == connections).collect()
+fn row(rival: Rival, connections: usize, windows: &[Window]) -> Row {
+    let of = |rival: Rival| -> Vec<&Window> {
+        let of_both = |window: &&Window| window.rival == rival.name() && window.connections == connections;
+        windows.iter().filter(of_both).collect()
     };
-    let own = of(rival);
-    let nginx = of(Rival::Nginx.name());
+    let (own, nginx) = (of(rival), of(rival.rival()));
     let ratios: Vec<f64> = nginx
         .iter()
         .zip(&own)
@@ -202,15 +222,17 @@ fn row(rival: &'static str, connections: usize, windows: &[Window]) -> Row {
         .collect();
     let middle = |of: fn(&Window) -> f64| median(own.iter().map(|window| of(window)));
     Row {
-        rival,
+        rival: rival.name(),
         connections,
         windows: own.len(),
         requests_per_second: middle(|window| window.requests_per_second),
         cpu_micros_per_request: middle(|window| window.cpu_micros_per_request),
         against_nginx: (!ratios.is_empty()).then(|| median(ratios)),
         switches_per_request: middle(|window| window.switches_per_request),
+        calls_per_request: None,
         p50_ms: middle(|window| window.latency_ms.p50),
         p99_ms: middle(|window| window.latency_ms.p99),
+        p999_ms: middle(|window| window.latency_ms.p999),
         foreign_cores: middle(|window| window.foreign_cores),
     }
 }
@@ -251,16 +273,18 @@ impl Window {
 
 impl Row {
     fn print(&self) {
-        let ratio = self.against_nginx.map_or_else(|| "-".into(), |ratio| format!("{ratio:.2}"));
+        let some = |number: Option<f64>| number.map_or_else(|| "-".into(), |number| format!("{number:.2}"));
         println!(
-            "{:12} {:>10.0} {:>12.1} {:>9} {:>9.3} {:>9.3} {:>9.3} {:>9.2}",
+            "{:12} {:>10.0} {:>12.1} {:>9} {:>9.3} {:>9} {:>9.3} {:>9.3} {:>9.3} {:>9.2}",
             self.rival,
             self.requests_per_second,
             self.cpu_micros_per_request,
-            ratio,
+            some(self.against_nginx),
             self.switches_per_request,
+            some(self.calls_per_request),
             self.p50_ms,
             self.p99_ms,
+            self.p999_ms,
             self.foreign_cores
         );
     }

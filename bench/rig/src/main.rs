@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 
 mod apply;
 mod backend;
+mod calls;
 mod cluster;
 mod cold;
 mod compare;

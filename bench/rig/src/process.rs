@@ -96,6 +96,13 @@ pub(crate) fn usage(process: u32) -> Usage {
     usage
 }
 
+/// A process and all that came of it.
+pub(crate) fn family(process: u32) -> Vec<u32> {
+    let mut all = vec![process];
+    all.extend(children(process).into_iter().flat_map(family));
+    all
+}
+
 /// Resident memory of a process in KiB, and the part of it that is nobody else's.
 pub(crate) fn memory(process: u32) -> anyhow::Result<(u64, u64)> {
     let text = fs::read_to_string(format!("/proc/{process}/smaps_rollup"))

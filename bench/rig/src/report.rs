@@ -38,6 +38,7 @@ pub(crate) struct Times {
     pub(crate) p50: f64,
     pub(crate) p95: f64,
     pub(crate) p99: f64,
+    pub(crate) p999: f64,
     pub(crate) max: f64,
 }
 
@@ -99,6 +100,7 @@ impl Times {
             p50: at(0.5),
             p95: at(0.95),
             p99: at(0.99),
+            p999: at(0.999),
             max: histogram.max() as f64 / 1000.0,
         }
     }
@@ -117,6 +119,7 @@ impl Times {
             p50: at(0.5),
             p95: at(0.95),
             p99: at(0.99),
+            p999: at(0.999),
             max: at(1.0),
         }
     }

@@ -60,6 +60,14 @@ impl Rival {
         }
     }
 
+    /// Whom it is compared with: nginx doing the same, the access log included.
+    pub(crate) fn rival(self) -> Self {
+        match self {
+            Self::NginxLog | Self::GatewayLog => Self::NginxLog,
+            Self::Direct | Self::Nginx | Self::Engine | Self::Gateway => Self::Nginx,
+        }
+    }
+
     /// Starts it in front of the backend, on a free port.
     pub(crate) fn start(self, setting: &Setting<'_>) -> anyhow::Result<Standing> {
         let address = free_port()?;

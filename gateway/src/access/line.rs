@@ -1,12 +1,15 @@
 //! One line of the access log.
 
-use std::{fmt::Write as _, io::Write as _, net::IpAddr, time::SystemTime};
+use std::{fmt::Write as _, net::IpAddr, time::SystemTime};
 
 use flint_proxy::End;
 use http::{Method, StatusCode, Uri};
 use jiff::Timestamp;
 
-use crate::{clock::Micros, function::Function};
+use crate::{
+    clock::Micros,
+    function::{Function, Seen},
+};
 
 /// What there is to say of a request.
 #[derive(Debug)]
@@ -39,6 +42,8 @@ pub struct Line<'a> {
     pub trace: &'a str,
     /// The client; none for a schedule.
     pub client: Option<IpAddr>,
+    /// The same as text, which a connection makes once; `schedule` for one.
+    pub client_text: &'a str,
     /// How often it was sent to an instance.
     pub attempts: u32,
     /// How its answer ended.
@@ -64,11 +69,7 @@ impl Line<'_> {
         out.extend_from_slice(b",\"path\":");
         string(out, self.uri.path_and_query().map_or("", |path| path.as_str()));
         if let Some(function) = self.function {
-            field(out, "namespace", &function.seen.key.namespace);
-            field(out, "function", &function.seen.key.name);
-            if let Some(revision) = &function.seen.revision {
-                field(out, "revision", revision);
-            }
+            out.extend_from_slice(function.logged.as_bytes());
         }
         if let Some(instance) = self.instance {
             field(out, "instance", instance);
@@ -81,33 +82,34 @@ impl Line<'_> {
             End::Failed => "failed",
             End::Dropped => "dropped",
         };
-        // Writing to a vector does not fail.
-        let _ = write!(
-            out,
-            ",\"status\":{},\"end\":\"{end}\",\"durationMs\":{}.{:03},\"queuedMs\":{}.{:03},\"cold\":{},\"bytesIn\":{},\"bytesOut\":{},\"attempts\":{}",
-            self.status.as_u16(),
-            self.duration / 1000,
-            self.duration % 1000,
-            self.queued / 1000,
-            self.queued % 1000,
-            self.cold,
-            self.bytes_in,
-            self.bytes_out,
-            self.attempts,
-        );
+        number(out, ",\"status\":", self.status.as_u16().into());
+        out.extend_from_slice(b",\"end\":\"");
+        out.extend_from_slice(end.as_bytes());
+        milliseconds(out, "\",\"durationMs\":", self.duration);
+        milliseconds(out, ",\"queuedMs\":", self.queued);
+        out.extend_from_slice(if self.cold { b",\"cold\":true" } else { b",\"cold\":false" });
+        number(out, ",\"bytesIn\":", self.bytes_in);
+        number(out, ",\"bytesOut\":", self.bytes_out);
+        number(out, ",\"attempts\":", self.attempts.into());
         field(out, "requestId", self.request_id);
         // The trace's id is the second of the header's four parts.
         if let Some(trace) = self.trace.get(3..35) {
             field(out, "traceId", trace);
         }
-        match self.client {
-            Some(client) => {
-                let _ = write!(out, ",\"client\":\"{}\"", client.to_canonical());
-            }
-            None => out.extend_from_slice(b",\"client\":\"schedule\""),
-        }
+        field(out, "client", self.client_text);
         out.extend_from_slice(b"}\n");
     }
+}
+
+/// The fields that are the same in every line of a function.
+pub(crate) fn of_function(seen: &Seen) -> Box<str> {
+    let mut out = Vec::new();
+    field(&mut out, "namespace", &seen.key.namespace);
+    field(&mut out, "function", &seen.key.name);
+    if let Some(revision) = &seen.revision {
+        field(&mut out, "revision", revision);
+    }
+    String::from_utf8_lossy(&out).into()
 }
 
 fn field(out: &mut Vec<u8>, name: &str, value: &str) {
@@ -123,11 +125,31 @@ fn string(out: &mut Vec<u8>, text: &str) {
     while let Some(at) = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f)) {
         let (plain, special) = rest.split_at(at);
         out.extend_from_slice(plain);
-        let _ = write!(out, "\\u{:04x}", special[0]);
+        out.extend_from_slice(b"\\u00");
+        out.extend_from_slice(&hex(special[0]));
         rest = &special[1..];
     }
     out.extend_from_slice(rest);
     out.push(b'"');
+}
+
+fn hex(byte: u8) -> [u8; 2] {
+    [byte >> 4, byte & 15].map(|digit| b"0123456789abcdef"[usize::from(digit)])
+}
+
+fn number(out: &mut Vec<u8>, before: &str, number: u64) {
+    out.extend_from_slice(before.as_bytes());
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
+fn milliseconds(out: &mut Vec<u8>, before: &str, time: Micros) {
+    number(out, before, time / 1000);
+    out.push(b'.');
+    out.extend_from_slice(&three_digits(time % 1000));
+}
+
+fn three_digits(number: u64) -> [u8; 3] {
+    [number / 100, number / 10, number].map(|digit| b"0123456789"[(digit % 10) as usize])
 }
 
 // === impl WallClock ===
@@ -143,7 +165,9 @@ impl WallClock {
             let _ = write!(self.text, "{}", second.strftime("%Y-%m-%dT%H:%M:%S"));
         }
         out.extend_from_slice(self.text.as_bytes());
-        let _ = write!(out, ".{:03}Z", now.subsec_millis());
+        out.push(b'.');
+        out.extend_from_slice(&three_digits(now.subsec_millis().into()));
+        out.push(b'Z');
     }
 }
 
@@ -169,6 +193,7 @@ mod tests {
             request_id: "id",
             trace: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
             client: Some(IpAddr::from([127, 0, 0, 1])),
+            client_text: "127.0.0.1",
             attempts: 1,
             end: End::Complete,
         };
@@ -179,6 +204,7 @@ mod tests {
         assert_eq!(read["durationMs"], 12.345);
         assert_eq!(read["queuedMs"], 0.007);
         assert_eq!(read["traceId"], "0af7651916cd43dd8448eb211c80319c");
+        assert_eq!((&read["status"], &read["client"]), (&200.into(), &"127.0.0.1".into()));
         assert!(read["time"].as_str().unwrap().parse::<Timestamp>().is_ok());
         assert_eq!(out.last(), Some(&b'\n'));
     }

@@ -54,9 +54,12 @@ async fn what_was_refused_goes_elsewhere_whatever_its_method() {
     for refusal in [BUSY, DRAINING] {
         let instances = first_time(move |peer| refuse(peer, refusal)).await;
         let gateway = gateway(&instances).await;
-        let answer = gateway.ask(&post("/function/hello", "", "the body")).await;
+        let own = "x-own: one\r\nx-own: two\r\n";
+        let answer = gateway.ask(&post("/function/hello/a?b", own, "the body")).await;
         assert_eq!(answer.status, 200, "{refusal}");
         assert_eq!(header(&answer.body, "x-flint-attempt"), Some("2"));
+        assert!(answer.body.starts_with("POST /a?b HTTP/1.1\n"), "{}", answer.body);
+        assert!(answer.body.contains("\nx-own: one\nx-own: two\n"), "{}", answer.body);
         assert!(answer.body.ends_with("\n\nthe body"));
     }
 }

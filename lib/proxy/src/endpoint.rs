@@ -59,8 +59,9 @@ impl Endpoint {
         if self.upstream.is_closed() {
             return Err(SendError::not_sent(request, NotSentReason::Closed));
         }
+        // What few requests need is boxed: a future is as large as its largest branch, and is moved when it is made.
         if request.version() == Version::HTTP_2 {
-            self.send_on_stream(request).await
+            Box::pin(self.send_on_stream(request)).await
         } else {
             self.send_alone(request).await
         }
@@ -101,7 +102,7 @@ impl Endpoint {
         loop {
             let mut kept = match upstream.checkout() {
                 Some(kept) => kept,
-                None => match upstream.connect().await {
+                None => match Box::pin(upstream.connect()).await {
                     Ok(kept) => kept,
                     Err(reason) => return Err(SendError::not_sent(request, reason)),
                 },
@@ -117,7 +118,7 @@ impl Endpoint {
             let sending = kept.sender.try_send_request(request);
             let outcome = match gate {
                 None => sending.await,
-                Some(gate) => upstream.send_behind(&gate, sending).await,
+                Some(gate) => Box::pin(upstream.send_behind(&gate, sending)).await,
             };
             let mut error = match outcome {
                 Ok(response) => {

@@ -13,6 +13,7 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
+use smallvec::SmallVec;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -73,16 +74,15 @@ fn write_joined(
     if let [only] = bufs {
         return stream.poll_write(cx, only);
     }
-    let mut joined = [0; JOINED];
-    let mut length = 0;
-    for buf in bufs {
-        let Some(place) = joined.get_mut(length..length + buf.len()) else {
-            return stream.poll_write_vectored(cx, bufs);
-        };
-        place.copy_from_slice(buf);
-        length += buf.len();
+    if bufs.iter().map(|buf| buf.len()).sum::<usize>() > JOINED {
+        return stream.poll_write_vectored(cx, bufs);
     }
-    stream.poll_write(cx, &joined[..length])
+    // On the stack, and unlike an array not written twice.
+    let mut joined = SmallVec::<[u8; JOINED]>::new();
+    for buf in bufs {
+        joined.extend_from_slice(buf);
+    }
+    stream.poll_write(cx, &joined)
 }
 
 // === impl Clock ===

@@ -131,8 +131,17 @@ impl fmt::Debug for Timers {
 
 /// The first tick that is not before the deadline.
 fn ticks(epoch: Instant, deadline: Instant) -> u64 {
-    let nanos = deadline.saturating_duration_since(epoch).as_nanos().div_ceil(TICK.as_nanos());
-    u64::try_from(nanos).unwrap_or(u64::MAX)
+    let after = deadline.saturating_duration_since(epoch);
+    passed(after).saturating_add(u64::from(!after.subsec_nanos().is_multiple_of(TICK.subsec_nanos())))
+}
+
+/// Whole ticks in a length of time: of the seconds and of their rest each by themselves, so that no 128 bits are divided.
+fn passed(time: Duration) -> u64 {
+    const { assert!(1_000_000_000_u128.is_multiple_of(TICK.as_nanos())) };
+    let a_second = 1_000_000_000 / TICK.subsec_nanos();
+    time.as_secs()
+        .saturating_mul(u64::from(a_second))
+        .saturating_add((time.subsec_nanos() / TICK.subsec_nanos()).into())
 }
 
 async fn tick(wheel: std::rc::Weak<RefCell<Wheel>>, epoch: Instant) {
@@ -153,8 +162,8 @@ async fn tick(wheel: std::rc::Weak<RefCell<Wheel>>, epoch: Instant) {
         }
         tokio::time::sleep(TICK).await;
         let Some(wheel) = wheel.upgrade() else { return };
-        let elapsed = Instant::now().saturating_duration_since(epoch).as_nanos() / TICK.as_nanos();
-        wheel.borrow_mut().advance(u64::try_from(elapsed).unwrap_or(u64::MAX));
+        let elapsed = passed(Instant::now().saturating_duration_since(epoch));
+        wheel.borrow_mut().advance(elapsed);
     }
 }
 
@@ -187,9 +196,8 @@ impl Entry {
         }
         if wheel.idle() {
             // The wheel did not tick while it was empty.
-            let elapsed =
-                Instant::now().saturating_duration_since(self.timers.epoch).as_nanos() / TICK.as_nanos();
-            wheel.now = wheel.now.max(u64::try_from(elapsed).unwrap_or(u64::MAX));
+            let elapsed = passed(Instant::now().saturating_duration_since(self.timers.epoch));
+            wheel.now = wheel.now.max(elapsed);
         }
         if self.tick <= wheel.now {
             return true;

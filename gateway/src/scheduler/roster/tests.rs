@@ -38,7 +38,7 @@ fn function(scheduled: Scheduled) -> Arc<Function> {
         schedules: Arc::new([scheduled]),
         created: at("00:00:00"),
     };
-    Arc::new(Function { seen, live: Arc::new(Live::new(key, hub)) })
+    Arc::new(Function::new(seen, Arc::new(Live::new(key, hub))))
 }
 
 fn look(roster: &mut Roster, function: &Arc<Function>, now: &str) -> Vec<(Timestamp, bool)> {
