@@ -1,5 +1,6 @@
 //! The end-to-end harness: a real cluster, a namespace per test, functions built in a line, and clients that talk to them.
 
+pub mod cli;
 pub mod cluster;
 pub mod functions;
 pub mod load;

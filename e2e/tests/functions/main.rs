@@ -1,6 +1,7 @@
 //! What functions do on a real cluster. These tests leave the control plane alone and may run side by side.
 
 mod burst;
+mod cli;
 mod deletion;
 mod hello;
 mod misbehaviour;
