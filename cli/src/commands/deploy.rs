@@ -187,12 +187,13 @@ async fn follow_all(
     loop {
         tokio::select! {
             biased;
-            Some(news) = news.recv() => match news {
-                News::Phase(name, phase, after) => progress.phase(&name, &phase, &follow::after(after)),
-                News::Away(why) => progress.say(&format!("the cluster does not answer ({why}); trying again until the timeout")),
-                News::Back => progress.say("the cluster answers again"),
-            },
-            Some((ended, change)) = waits.next() => match ended {
+            Some(news) = news.recv() => tell(progress, news),
+            Some((ended, change)) = waits.next() => {
+                // What was said before the end is told before it.
+                while let Ok(news) = news.try_recv() {
+                    tell(progress, news);
+                }
+                match ended {
                 Ended::Done(function, took) => {
                     progress.done(&function.name_any());
                     progress.say(&format!("{GOOD}✓{GOOD:#} {} {DIM}{}{DIM:#}", function.name_any(), follow::after(took)));
@@ -213,7 +214,8 @@ async fn follow_all(
                     }
                     failures.push(error);
                 }
-            },
+                }
+            }
             else => break,
         }
     }
@@ -221,6 +223,16 @@ async fn follow_all(
     match failures.into_iter().next() {
         Some(error) => Err(error),
         None => Ok(done),
+    }
+}
+
+fn tell(progress: &mut Progress<'_>, news: News) {
+    match news {
+        News::Phase(name, phase, after) => progress.phase(&name, &phase, &follow::after(after)),
+        News::Away(why) => {
+            progress.say(&format!("the cluster does not answer ({why}); trying again until the timeout"));
+        }
+        News::Back => progress.say("the cluster answers again"),
     }
 }
 
