@@ -9,13 +9,23 @@ export class RuntimeError extends Error {
   }
 }
 
+/** Where this client is: its frames, and those of Node that called it, say nothing about the function. */
+const HERE = new URL('.', import.meta.url).href;
+
+/** The lines of a stack down to the function's own entry. */
+function ownTrace(stack) {
+  const lines = String(stack ?? '').split('\n');
+  const end = lines.findIndex((line) => line.startsWith('    at ') && line.includes(HERE));
+  return end < 0 ? lines : lines.slice(0, end);
+}
+
 /** `{errorType, errorMessage, trace}` of anything that was thrown. */
 export function describe(error, type) {
   if (error instanceof Error || (error && typeof error === 'object' && 'message' in error && 'name' in error)) {
     return {
       errorType: String(type ?? error.name ?? 'Error'),
       errorMessage: type ? `${error.name}: ${error.message}` : String(error.message),
-      trace: String(error.stack ?? '').split('\n'),
+      trace: ownTrace(error.stack),
     };
   }
   return {

@@ -1,5 +1,6 @@
 // Finds the handler that a name like `folder/file.export.nested` stands for.
 
+import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
@@ -7,7 +8,7 @@ import { pathToFileURL } from 'node:url';
 
 import { RuntimeError } from './errors.mjs';
 
-const EXTENSIONS = ['', '.js', '.mjs', '.cjs'];
+const EXTENSIONS = ['', '.js', '.mjs', '.cjs', '.ts', '.mts', '.cts'];
 /** What Node says of a module that only `import` can load. */
 const ONLY_IMPORT = ['ERR_REQUIRE_ESM', 'ERR_REQUIRE_ASYNC_MODULE'];
 
@@ -67,7 +68,9 @@ async function load(file, name) {
     }
   } catch (error) {
     if (error instanceof SyntaxError) {
-      throw new RuntimeError('Runtime.UserCodeSyntaxError', `SyntaxError: ${error.message}`, error);
+      const fault = new RuntimeError('Runtime.UserCodeSyntaxError', `SyntaxError: ${error.message}`, error);
+      fault.stack = placeOf(file);
+      throw fault;
     }
     if (error?.code === 'MODULE_NOT_FOUND' || error?.code === 'ERR_MODULE_NOT_FOUND') {
       throw new RuntimeError('Runtime.ImportModuleError', `Error: ${error.message}`, error);
@@ -77,10 +80,17 @@ async function load(file, name) {
   }
 }
 
+/** Node tells the line of a syntax error only on its way out: it is asked once more. */
+function placeOf(file) {
+  const { stderr } = spawnSync(process.execPath, ['--check', file], { encoding: 'utf8', timeout: 5000 });
+  const place = stderr?.match(/^(?:file:\/\/)?(\/.*:\d+)$/m);
+  return place ? `    at ${place[1]}` : '';
+}
+
 /** An ES module by its name, or by the nearest package.json. */
 function isModule(file) {
-  if (file.endsWith('.mjs')) return true;
-  if (!file.endsWith('.js')) return false;
+  if (file.endsWith('.mjs') || file.endsWith('.mts')) return true;
+  if (!file.endsWith('.js') && !file.endsWith('.ts')) return false;
   for (let folder = path.dirname(file); ; folder = path.dirname(folder)) {
     const manifest = path.join(folder, 'package.json');
     if (existsSync(manifest)) {
