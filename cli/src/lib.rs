@@ -9,12 +9,14 @@ pub mod args;
 pub mod callable;
 pub mod cluster;
 pub mod commands;
+pub mod dev;
 pub mod error;
 pub mod events;
 pub mod evidence;
 pub mod gateway;
 pub mod import;
 pub mod invoke;
+pub mod languages;
 pub mod logs;
 pub mod metrics;
 pub mod output;
@@ -32,9 +34,16 @@ use clap::{CommandFactory, FromArgMatches};
 
 use crate::{args::Args, error::Error, output::Output};
 
+/// The argument with which `flint dev` starts this program as an instance's watchdog.
+pub(crate) const INSTANCE: &str = "__instance";
+
 /// Runs the command line and says how it ended.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<_> = args.into_iter().collect();
+    // Before anything else: an instance is small, and its start is a part of every cold start.
+    if args.get(1).is_some_and(|argument| argument == INSTANCE) {
+        return flint_local::instance::main();
+    }
     let mut command = Args::command();
     // kubectl finds its plugins by their names, and help is to say what was typed.
     if args.first().and_then(|name| Path::new(name).file_stem()).is_some_and(|name| name == "kubectl-flint") {

@@ -1,0 +1,140 @@
+//! Compiling a function: the compiler's own words when it fails, and never half a program in the place of the last good one.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use tokio::process::Command;
+
+/// What to compile.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Build {
+    program: PathBuf,
+    arguments: Vec<String>,
+    folder: PathBuf,
+    result: Product,
+}
+
+/// Where the program is afterwards.
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Product {
+    /// It was told to write it here.
+    At(PathBuf),
+    /// Cargo says where, one per binary; this is the name of the one that is wanted, if there are several.
+    CargoSays(String),
+}
+
+/// Why there is no program.
+#[derive(Debug, thiserror::Error)]
+pub enum Broken {
+    /// The compiler found mistakes; these are its words.
+    #[error("it does not compile:\n{0}")]
+    Mistakes(String),
+    /// The compiler cannot be run.
+    #[error("{0} cannot be run: {1}")]
+    NoCompiler(PathBuf, #[source] io::Error),
+    /// There is nowhere to put the result.
+    #[error("the program cannot be put at {0}: {1}")]
+    Place(PathBuf, #[source] io::Error),
+    /// Cargo built no such binary.
+    #[error("the package has no binary of its own to run as the function (looked for {0})")]
+    NoBinary(String),
+}
+
+// === impl Build ===
+
+impl Build {
+    pub(super) fn go(go: &Path, folder: &Path, package: &str, target: PathBuf) -> Self {
+        let arguments = vec!["build".to_owned(), "-o".to_owned(), fresh(&target), package.to_owned()];
+        Self { program: go.to_owned(), arguments, folder: folder.to_owned(), result: Product::At(target) }
+    }
+
+    pub(super) fn cargo(cargo: &Path, folder: &Path, binary: &str) -> Self {
+        let arguments = ["build", "--quiet", "--message-format=json-render-diagnostics"];
+        Self {
+            program: cargo.to_owned(),
+            arguments: arguments.map(str::to_owned).to_vec(),
+            folder: folder.to_owned(),
+            result: Product::CargoSays(binary.to_owned()),
+        }
+    }
+
+    /// Compiles. Dropped before its end, it ends the compiler.
+    ///
+    /// # Errors
+    /// The compiler's words, or why there are none.
+    pub async fn run(&self) -> Result<PathBuf, Broken> {
+        if let Product::At(target) = &self.result {
+            let folder = target.parent().unwrap_or(target);
+            std::fs::create_dir_all(folder).map_err(|error| Broken::Place(target.clone(), error))?;
+        }
+        let output = Command::new(&self.program)
+            .args(&self.arguments)
+            .current_dir(&self.folder)
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output()
+            .await
+            .map_err(|error| Broken::NoCompiler(self.program.clone(), error))?;
+        if !output.status.success() {
+            let words = String::from_utf8_lossy(&output.stderr);
+            return Err(Broken::Mistakes(words.trim_end().to_owned()));
+        }
+        match &self.result {
+            Product::At(target) => {
+                // In one step: whoever is started meanwhile gets the old program or the new one.
+                std::fs::rename(fresh(target), target)
+                    .map_err(|error| Broken::Place(target.clone(), error))?;
+                Ok(target.clone())
+            }
+            Product::CargoSays(name) => {
+                executable(&output.stdout, name).ok_or_else(|| Broken::NoBinary(name.clone()))
+            }
+        }
+    }
+}
+
+fn fresh(target: &Path) -> String {
+    let mut name = target.as_os_str().to_owned();
+    name.push(format!(".{}", std::process::id()));
+    name.to_string_lossy().into_owned()
+}
+
+/// The binary that cargo's messages tell of: the one of this name, or the only one, or `bootstrap`.
+fn executable(messages: &[u8], name: &str) -> Option<PathBuf> {
+    let built: Vec<(String, PathBuf)> = messages
+        .split(|byte| *byte == b'\n')
+        .filter_map(|line| serde_json::from_slice::<serde_json::Value>(line).ok())
+        .filter(|message| message["reason"] == "compiler-artifact")
+        .filter_map(|message| {
+            let path = message["executable"].as_str()?.into();
+            Some((message["target"]["name"].as_str()?.to_owned(), path))
+        })
+        .collect();
+    let named = |wanted: &str| built.iter().find(|(name, _)| name == wanted);
+    let only = if let [only] = built.as_slice() { Some(only) } else { None };
+    named(name).or(only).or_else(|| named("bootstrap")).map(|(_, path)| path.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_several_binaries_the_handlers_is_run() {
+        let messages = br#"{"reason":"compiler-artifact","target":{"name":"serde"},"executable":null}
+{"reason":"compiler-artifact","target":{"name":"one"},"executable":"/t/one"}
+{"reason":"compiler-artifact","target":{"name":"two"},"executable":"/t/two"}
+{"reason":"build-finished","success":true}"#;
+        assert_eq!(executable(messages, "two"), Some("/t/two".into()));
+        assert_eq!(executable(messages, "three"), None);
+    }
+
+    #[test]
+    fn the_only_binary_is_run_whatever_the_handler_says() {
+        let messages = br#"{"reason":"compiler-artifact","target":{"name":"one"},"executable":"/t/one"}"#;
+        assert_eq!(executable(messages, "anything"), Some("/t/one".into()));
+    }
+}
