@@ -31,7 +31,7 @@ help: ## this list
 	@printf '\nWith KUBECONFIG set, that cluster is used; give REGISTRY=HOST/PREFIX that it can pull from.\n'
 
 include e2e/cluster/cluster.mk
-include hack/images.mk hack/install.mk hack/check.mk
+include hack/dev.mk hack/images.mk hack/install.mk hack/check.mk
 -include bench/bench.mk
 
 .PHONY: tools test clean

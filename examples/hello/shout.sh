@@ -1,0 +1,3 @@
+#!/bin/sh
+# A program per request: the body comes in, what is printed goes out. POST /shout
+tr '[:lower:]' '[:upper:]'
