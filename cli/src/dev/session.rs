@@ -225,8 +225,9 @@ impl Session<'_> {
 
     fn restart_all(&self) {
         self.say(&format!("{DIM}restarting{DIM:#}"));
-        for key in self.loaded.functions.keys().cloned() {
+        for key in self.loaded.functions.keys() {
             let (actions, output) = (self.actions.clone(), self.output.clone());
+            let key = key.clone();
             tokio::spawn(async move {
                 if let Err(error) = actions.restart(&key).await {
                     output.warn(&error.to_string());

@@ -241,7 +241,7 @@ async fn kubeconfig(server: &str, user: Value) -> Value {
     let kubeconfig = Kubeconfig::read().expect("a kubeconfig");
     let cluster = kubeconfig.clusters.first().and_then(|cluster| cluster.cluster.clone()).expect("a cluster");
     let authority = cluster.certificate_authority_data.clone();
-    let file = cluster.certificate_authority.clone();
+    let file = cluster.certificate_authority;
     let mut entry = json!({"server": server});
     if let Some(authority) = authority {
         entry["certificate-authority-data"] = json!(authority);
