@@ -85,6 +85,9 @@ pub(crate) struct Args {
     /// The most that one may hold when it is unpacked.
     #[arg(long, env = "FLINT_UNPACKED_LIMIT", default_value = "250Mi", value_parser = bytes)]
     unpacked_limit: u64,
+    /// A file of certificates in PEM that servers of sources may be signed by, beside the public authorities. It is read at each fetch.
+    #[arg(long, env = "FLINT_SOURCE_CA_FILE")]
+    pub(crate) source_ca_file: Option<PathBuf>,
 }
 
 /// The command line was wrong (sysexits.h: EX_USAGE).

@@ -25,9 +25,11 @@ mod credentials;
 mod failure;
 mod http;
 mod reach;
+mod trust;
 
 pub(crate) use failure::Failure;
 pub(crate) use reach::Reach;
+pub(crate) use trust::Trust;
 
 use credentials::Credentials;
 
@@ -37,6 +39,7 @@ pub(crate) struct Fetcher {
     stores: Stores,
     volume: Arc<Volume>,
     reach: Reach,
+    trust: Trust,
     bounds: Bounds,
     lanes: Semaphore,
     jobs: Mutex<HashMap<Key, Job>>,
@@ -107,6 +110,7 @@ impl Fetcher {
         stores: Stores,
         volume: Arc<Volume>,
         reach: Reach,
+        trust: Trust,
         bounds: Bounds,
         registry: &Registry,
     ) -> Result<Self, prometheus::Error> {
@@ -119,7 +123,7 @@ impl Fetcher {
         )?;
         registry.register(Box::new(fetches.clone()))?;
         let (lanes, jobs) = (Semaphore::new(LANES), Mutex::default());
-        Ok(Self { client, stores, volume, reach, bounds, lanes, jobs, fetches })
+        Ok(Self { client, stores, volume, reach, trust, bounds, lanes, jobs, fetches })
     }
 
     /// How far the function's order is; none when it was never given.
@@ -191,7 +195,8 @@ impl Fetcher {
         let Order { archive, .. } = order;
         let fetch = async {
             let secret = archive.secret_ref.as_ref().map(|secret| secret.name.as_str());
-            let credentials = Credentials::read(&self.client, &key.namespace, secret).await?;
+            let mut credentials = Credentials::read(&self.client, &key.namespace, secret).await?;
+            credentials.authorities.extend(self.trust.read().await?);
             let (volume, bounds) = (Arc::clone(&self.volume), self.bounds);
             archive::fetch(archive, self.reach, credentials, volume, bounds.archive, bounds.limits).await
         };
@@ -215,7 +220,8 @@ impl Fetcher {
     pub(crate) fn for_tests(client: Client, stores: Stores, folder: &tempfile::TempDir) -> Arc<Self> {
         let volume = Arc::new(Volume::open(folder.path(), 1 << 20).expect("a volume"));
         let bounds = Bounds { archive: 1 << 20, limits: Limits::default() };
-        let fetcher = Self::new(client, stores, volume, Reach::default(), bounds, &Registry::new());
+        let fetcher =
+            Self::new(client, stores, volume, Reach::default(), Trust::default(), bounds, &Registry::new());
         Arc::new(fetcher.expect("a fetcher"))
     }
 

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     args::{Args, USAGE},
     control::{self, Control, ControlConfig, Firings, MOST_GATEWAYS, watch_starts, write_invocations},
-    fetch::{Fetcher, Reach},
+    fetch::{Fetcher, Reach, Trust},
     function,
     home::{self, Home, Packages},
     leader,
@@ -90,6 +90,7 @@ async fn operate(args: Args) -> anyhow::Result<()> {
         stores.clone(),
         Arc::clone(&volume),
         Reach::default(),
+        Trust::new(args.source_ca_file.clone()),
         args.bounds(),
         &registry,
     )?);

@@ -32,6 +32,12 @@ app.kubernetes.io/component: {{ index . 1 }}
 {{ .Values.keys.existingSecret | default "flint-keys" }}
 {{- end }}
 
+{{/* authorities: the ConfigMap of the certificates that servers of sources may be signed by, or nothing. */}}
+{{- define "flint.authorities" -}}
+{{- if and .Values.sources.caBundle .Values.sources.caConfigMap }}{{ fail "sources.caBundle and sources.caConfigMap exclude each other: give one" }}{{ end }}
+{{- if .Values.sources.caBundle }}flint-source-authorities{{ else }}{{ .Values.sources.caConfigMap }}{{ end }}
+{{- end }}
+
 {{/* podSecurity: what the profile `restricted` asks of a pod. */}}
 {{- define "flint.podSecurity" -}}
 runAsNonRoot: true

@@ -145,7 +145,8 @@ fn failed(shown: &str, error: &reqwest::Error) -> Failure {
     let text = chain(error);
     if text.contains("certificate") {
         let text = format!(
-            "{text}; where an authority of your own signed it, put its certificate into ca.crt of secretRef's Secret"
+            "{text}; where an authority of your own signed it, put its certificate into ca.crt of secretRef's Secret, or, for all \
+             functions, into sources.caBundle of the chart"
         );
         return Failure::unreachable(shown, text);
     }

@@ -53,6 +53,10 @@ impl Fetching {
     }
 
     fn with(reach: Reach, capacity: u64) -> Self {
+        Self::build(reach, Trust::default(), capacity)
+    }
+
+    fn build(reach: Reach, trust: Trust, capacity: u64) -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let folder = tempfile::tempdir().unwrap();
         let volume = Arc::new(Volume::open(folder.path(), capacity).unwrap());
@@ -60,7 +64,8 @@ impl Fetching {
         let server = ApiServer::new();
         let bounds = Bounds { archive: 100_000, limits: Limits { unpacked: 1 << 20, entries: 1000 } };
         let (client, registry) = (server.client(), Registry::new());
-        let fetcher = Fetcher::new(client, stores.clone(), Arc::clone(&volume), reach, bounds, &registry);
+        let fetcher =
+            Fetcher::new(client, stores.clone(), Arc::clone(&volume), reach, trust, bounds, &registry);
         Self { fetcher: Arc::new(fetcher.unwrap()), volume, stores, server, _fill: fill, _folder: folder }
     }
 
@@ -242,6 +247,27 @@ async fn a_server_that_is_not_trusted_or_not_there_is_unreachable() {
     tokio::task::yield_now().await;
     let failure = fetching.failure(&url, "").await;
     assert_eq!((failure.reason, failure.heals), (problem::SOURCE_UNREACHABLE, true));
+}
+
+#[tokio::test]
+async fn the_installations_own_authorities_are_trusted_and_may_be_renewed() {
+    let archive = tarball(&[("app.py", "y")]);
+    let served = archive.clone();
+    let https = Https::start(move |_| answer(200, served.clone())).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ca.crt");
+    std::fs::write(&file, "not yet").unwrap();
+    let fetching = Fetching::build(Reach { loopback: true }, Trust::new(Some(file.clone())), 1 << 20);
+    let mut order = order(&https.url("/a.tar.gz"), &sha256(&archive));
+    order.archive.secret_ref = None;
+    let Progress::Failed(failure) = fetching.order(&order).await else { panic!("it was fetched") };
+    assert!(failure.heals && failure.message.contains("sources.caBundle"), "{failure:?}");
+    assert!(https.seen().is_empty());
+
+    std::fs::write(&file, https.certificate()).unwrap();
+    let progress = fetching.order(&order).await;
+    assert!(matches!(progress, Progress::Made(_)), "{progress:?}");
+    assert_eq!(https.seen(), ["GET /a.tar.gz"]);
 }
 
 #[tokio::test]
