@@ -25,7 +25,7 @@ use tokio::{
     net::TcpListener,
     sync::{mpsc, oneshot},
     task::JoinHandle,
-    time::{Instant, sleep, timeout},
+    time::Instant,
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -58,10 +58,6 @@ pub struct Platform {
 const QUEUE: usize = 1000;
 /// Messages on their way between the platform's parts; who sends waits for room.
 const MESSAGES: usize = 256;
-/// How often it is looked whether the gateway has taken over what it was told, and for how long: it is a matter of
-/// microseconds, unless the gateway has ended.
-const LOOK: Duration = Duration::from_millis(1);
-const SHOWN: Duration = Duration::from_secs(2);
 /// Client connections of one worker.
 const CONNECTIONS: usize = 4096;
 /// How long a tunnel or a streamed answer may say nothing, as in a cluster.
@@ -129,8 +125,14 @@ impl Platform {
                 outcome
             })
         };
+        let Ok((tables, scheduled)) = scheduler_parts.await else {
+            let outcome = gateway.await.map_err(anyhow::Error::from).and_then(|outcome| outcome);
+            let source = outcome.err().unwrap_or_else(|| anyhow::anyhow!("the gateway ended"));
+            return Err(failed("the gateway")(source));
+        };
         let world = World {
             limits: Limits::find(),
+            tables: Arc::clone(&tables),
             teller: Arc::clone(&teller),
             gateway: told,
             gone,
@@ -148,11 +150,6 @@ impl Platform {
         };
         let inputs = Inputs { commands: commands_in, lines: lines_in, calls: calls_in, gone: gone_in };
         let world = tokio::spawn(world.run(inputs));
-        let Ok((tables, scheduled)) = scheduler_parts.await else {
-            let outcome = gateway.await.map_err(anyhow::Error::from).and_then(|outcome| outcome);
-            let source = outcome.err().unwrap_or_else(|| anyhow::anyhow!("the gateway ended"));
-            return Err(failed("the gateway")(source));
-        };
         let platform = Self {
             address,
             teller,
@@ -288,19 +285,11 @@ impl Platform {
         let keys: Vec<Key> = project.functions.iter().map(|spec| spec.key.clone()).collect();
         let (done, taken) = oneshot::channel();
         self.ask(Command::Update(project, routes, done), taken).await?;
-        // The gateway has a task of its own for what it is told: a request that comes now must not find it behind.
-        let shown = async {
-            while !self.shows(&keys) {
-                sleep(LOOK).await;
-            }
-        };
-        let _ = timeout(SHOWN, shown).await;
+        told::shown(&self.tables, |table| {
+            table.len() == keys.len() && keys.iter().all(|key| table.get_key(key).is_some())
+        })
+        .await;
         Ok(())
-    }
-
-    fn shows(&self, keys: &[Key]) -> bool {
-        let table = self.tables.load();
-        table.len() == keys.len() && keys.iter().all(|key| table.get_key(key).is_some())
     }
 
     async fn ask<T>(&self, command: Command, answer: oneshot::Receiver<T>) -> Result<T, Error> {

@@ -1,6 +1,6 @@
 //! What the gateway is told: functions, routes and processes, in the form that a cluster's watches have.
 
-use std::{collections::HashSet, net::SocketAddr, sync::Arc};
+use std::{collections::HashSet, net::SocketAddr, sync::Arc, time::Duration};
 
 use flint_core::{
     event::Format,
@@ -10,11 +10,19 @@ use flint_gateway::{
     function::{Blocked, Key, Scheduled, Seen},
     index::{Event, Pod, PodName},
     source::Source,
-    table::{Lead, Routes},
+    table::{Lead, Routes, Table, Tables},
 };
-use tokio::sync::mpsc;
+use tokio::{
+    sync::mpsc,
+    time::{sleep, timeout},
+};
 
 use crate::{Error, Project, Reason, State, served::Served};
+
+/// How often it is looked whether the gateway has taken over what it was told, and for how long: it is a matter of
+/// microseconds, unless the gateway has ended.
+const LOOK: Duration = Duration::from_millis(1);
+const SHOWN: Duration = Duration::from_secs(2);
 
 /// The gateway's source: whatever is sent to it.
 pub(crate) struct Told(pub(crate) mpsc::Receiver<Event>);
@@ -28,6 +36,18 @@ impl Source for Told {
         }
         Ok(())
     }
+}
+
+/// Waits until the gateway's table is as `is_so` wants it. The gateway has a task of its own for what it is told: whoever is
+/// told next must not find it behind.
+pub(crate) async fn shown(tables: &Tables, is_so: impl Fn(&Table) -> bool) {
+    let shown = async {
+        while !is_so(&tables.load()) {
+            sleep(LOOK).await;
+        }
+    };
+    // A gateway that has ended takes nothing over any more.
+    let _ = timeout(SHOWN, shown).await;
 }
 
 /// A function as the gateway sees it.

@@ -15,7 +15,11 @@ use std::{
 use flint_control::v1::{
     FiringStored, GatewayMessage, OperatorMessage, Peers, Report, gateway_message, operator_message,
 };
-use flint_gateway::{control::Line, index, table::Routes};
+use flint_gateway::{
+    control::Line,
+    index,
+    table::{Routes, Tables},
+};
 use jiff::Timestamp;
 use tokio::{
     sync::{mpsc, oneshot},
@@ -39,6 +43,8 @@ pub(crate) struct World {
     pub(crate) place: Place,
     pub(crate) teller: Arc<Teller>,
     pub(crate) limits: Limits,
+    /// The gateway's table, to see what it has taken over.
+    pub(crate) tables: Arc<Tables>,
     /// The gateway's source.
     pub(crate) gateway: mpsc::Sender<index::Event>,
     /// Where the tasks of processes tell of their end.
@@ -401,6 +407,11 @@ impl World {
                 Act::Switched(took) => {
                     if let Some(served) = self.functions.get(key) {
                         let (function, revision) = (key.clone(), served.serving.clone());
+                        told::shown(&self.tables, |table| {
+                            let shown = table.get_key(key);
+                            shown.is_some_and(|shown| shown.seen.revision.as_ref() == Some(&revision))
+                        })
+                        .await;
                         self.teller.tell(Event::FunctionUpdated { function, revision, took });
                     }
                 }
