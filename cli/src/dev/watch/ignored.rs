@@ -57,9 +57,11 @@ impl Ignored {
         of.into_iter().filter(|root| !self.folder(root)).flat_map(walk).take(most).collect()
     }
 
-    /// Whether changes of this file mean nothing.
+    /// Whether changes of this file, or folder that appeared, mean nothing.
     pub(super) fn file(&self, path: &Path) -> bool {
-        path.file_name().and_then(|name| name.to_str()).is_none_or(is_scratch) || self.by_rules(path, false)
+        // A rule like `build/` is for folders alone.
+        path.file_name().and_then(|name| name.to_str()).is_none_or(is_scratch)
+            || self.by_rules(path, path.is_dir())
     }
 
     fn folder(&self, path: &Path) -> bool {
