@@ -15,7 +15,7 @@ use kube::{
 };
 use serde_json::Value;
 
-use crate::Cluster;
+use crate::{Cluster, functions::PATIENCE};
 
 /// A namespace of a test's own.
 #[derive(Clone)]
@@ -35,8 +35,21 @@ where
     F: FnOnce(Namespace) -> Fut,
     Fut: Future<Output = ()>,
 {
+    let name = format!("e2e-{}-{:06x}", test.replace('_', "-"), rand::random_range(0..0x0100_0000));
+    with_namespace_named(&name, body).await;
+}
+
+/// The same in a namespace of exactly this name, for what is about the name. One of an earlier run is removed first.
+///
+/// # Panics
+/// When the test does, or the namespace cannot be made.
+pub async fn with_namespace_named<F, Fut>(name: &str, body: F)
+where
+    F: FnOnce(Namespace) -> Fut,
+    Fut: Future<Output = ()>,
+{
     let cluster = Cluster::connect().await.expect("a cluster");
-    let namespace = Namespace::create(cluster, test).await.expect("a namespace");
+    let namespace = Namespace::create(cluster, name).await.expect("a namespace");
     let outcome = AssertUnwindSafe(body(namespace.clone())).catch_unwind().await;
     if outcome.is_err() {
         namespace.describe().await;
@@ -52,8 +65,8 @@ where
 // === impl Namespace ===
 
 impl Namespace {
-    async fn create(cluster: Cluster, test: &str) -> Result<Self> {
-        let name = format!("e2e-{}-{:06x}", test.replace('_', "-"), rand::random_range(0..0x0100_0000));
+    async fn create(cluster: Cluster, name: &str) -> Result<Self> {
+        let name = name.to_owned();
         let labels = BTreeMap::from([
             ("pod-security.kubernetes.io/enforce".to_owned(), "restricted".to_owned()),
             ("flint.dev/e2e".to_owned(), "true".to_owned()),
@@ -62,8 +75,17 @@ impl Namespace {
             metadata: ObjectMeta { name: Some(name.clone()), labels: Some(labels), ..Default::default() },
             ..Default::default()
         };
-        Api::<KubeNamespace>::all(cluster.client.clone()).create(&PostParams::default(), &object).await?;
         let namespace = Self { cluster, name };
+        let namespaces = Api::<KubeNamespace>::all(namespace.cluster.client.clone());
+        if namespaces.get_opt(&namespace.name).await?.is_some() {
+            namespace.delete().await;
+            crate::eventually("the end of the namespace's last", PATIENCE, || async {
+                let last = namespaces.get_opt(&namespace.name).await.map_err(|error| error.to_string())?;
+                last.map_or(Ok(()), |last| Err(format!("{:?}", last.status)))
+            })
+            .await;
+        }
+        namespaces.create(&PostParams::default(), &object).await?;
         // Pods are refused until the controller has made the default ServiceAccount.
         let accounts = namespace.api::<k8s_openapi::api::core::v1::ServiceAccount>();
         crate::eventually("a default ServiceAccount", std::time::Duration::from_secs(30), || {

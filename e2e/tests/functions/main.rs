@@ -8,4 +8,5 @@ mod misbehaviour;
 mod network;
 mod refusals;
 mod schedules;
+mod sources;
 mod streaming;

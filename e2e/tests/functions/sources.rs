@@ -1,0 +1,193 @@
+//! Code from elsewhere: archives behind https, in a cluster whose Flint trusts the tests' authority (`sources.caBundle`).
+//!
+//! The server's certificate is for its name in these tests' namespaces alone, so the namespaces have fixed names, one for each test.
+
+use flint_e2e::{
+    FunctionBuilder, Namespace, cluster::SYSTEM, eventually, functions::PATIENCE,
+    namespace::with_namespace_named,
+};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::LogParams;
+use serde_json::{Value, json};
+
+/// A server of archives, in a namespace.
+struct Files {
+    namespace: Namespace,
+    log: String,
+}
+
+#[tokio::test]
+async fn a_zip_goes_from_apply_to_an_answer_to_zero_and_back() {
+    with_namespace_named("e2e-sources-zip", |namespace| async move {
+        let files = Files::start(&namespace).await;
+        let function = files.function("zipped", files.archive("/one.zip")).apply().await;
+        function.ready().await;
+        assert_eq!(function.ok("/").await, "\"one\"");
+        let package = function.current().await.status.unwrap_or_default().package.expect("status.package");
+        assert!(package.digest.starts_with("sha256:") && package.digest.len() == 71, "{package:?}");
+        assert!(package.bytes > 0, "{package:?}");
+        function.zero().await;
+        assert_eq!(function.ok("/").await, "\"one\"", "from zero, with the package that is there");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_wrong_digest_leaves_what_runs_alone_and_the_right_one_heals_it() {
+    with_namespace_named("e2e-sources-digest", |namespace| async move {
+        let files = Files::start(&namespace).await;
+        let function = files.function("pinned", files.archive("/one.zip")).apply().await;
+        assert_eq!(function.ok("/").await, "\"one\"");
+        function.ready().await;
+        let before = function.current().await.status.unwrap_or_default();
+
+        let mut wrong = files.archive("/two.zip");
+        wrong["sha256"] = json!("0".repeat(64));
+        let function = function.set("source", json!({"archive": wrong})).apply().await;
+        let built = function.condition("Built", "False").await;
+        assert_eq!(built.reason, "DigestMismatch", "{built:?}");
+        assert!(built.message.contains(&files.digest("/two.zip")), "it says what it has: {built:?}");
+        let status = function.current().await.status.unwrap_or_default();
+        assert_eq!((status.revision, status.package), (before.revision, before.package));
+        assert_eq!(function.ok("/").await, "\"one\"", "what ran goes on");
+
+        let function = function.set("source", json!({"archive": files.archive("/two.zip")})).apply().await;
+        function.condition("Built", "True").await;
+        eventually("the new code's answer", PATIENCE, || async {
+            let body = function.ok("/").await;
+            if body == "\"two\"" { Ok(()) } else { Err(body) }
+        })
+        .await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_archive_that_leads_out_of_its_folder_is_refused_with_the_name() {
+    with_namespace_named("e2e-sources-poisoned", |namespace| async move {
+        let files = Files::start(&namespace).await;
+        let function = files.function("poisoned", files.archive("/escape.zip")).apply().await;
+        let built = function.condition("Built", "False").await;
+        assert_eq!(built.reason, "ArchiveRefused", "{built:?}");
+        assert!(built.message.contains("../../etc/cron.d/escape"), "{built:?}");
+        assert!(namespace.pods("poisoned").await.is_empty(), "nothing runs");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_private_archive_needs_a_secret_that_the_operator_may_read() {
+    with_namespace_named("e2e-sources-private", |namespace| async move {
+        let files = Files::start(&namespace).await;
+        let mut archive = files.archive("/private/one.zip");
+        let function = files.function("private", archive.clone()).apply().await;
+        let refused = function.condition("Built", "False").await;
+        assert_eq!(refused.reason, "SourceRefused", "{refused:?}");
+
+        let secret = json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "repository", "namespace": namespace.name},
+            "stringData": {"token": "open-sesame"},
+        });
+        namespace.apply(&secret).await.expect("a Secret");
+        archive["secretRef"] = json!({"name": "repository"});
+        let function = function.set("source", json!({"archive": archive})).apply().await;
+        let unreadable = function.condition("Built", "False").await;
+        assert_eq!(unreadable.reason, "CredentialsUnreadable", "{unreadable:?}");
+
+        for object in let_the_operator_read("repository", &namespace.name) {
+            namespace.apply(&object).await.expect("a right");
+        }
+        function.condition("Built", "True").await;
+        assert_eq!(function.ok("/").await, "\"one\"");
+    })
+    .await;
+}
+
+/// The Role of docs/rbac.md: one Secret, in one namespace.
+fn let_the_operator_read(secret: &str, namespace: &str) -> [Value; 2] {
+    let metadata = json!({"name": "flint-sources", "namespace": namespace});
+    let group = "rbac.authorization.k8s.io";
+    let version = format!("{group}/v1");
+    [
+        json!({
+            "apiVersion": version, "kind": "Role", "metadata": metadata,
+            "rules": [{"apiGroups": [""], "resources": ["secrets"], "resourceNames": [secret], "verbs": ["get"]}],
+        }),
+        json!({
+            "apiVersion": version, "kind": "RoleBinding", "metadata": metadata,
+            "roleRef": {"apiGroup": group, "kind": "Role", "name": "flint-sources"},
+            "subjects": [{"kind": "ServiceAccount", "name": "flint-operator", "namespace": SYSTEM}],
+        }),
+    ]
+}
+
+// === impl Files ===
+
+impl Files {
+    /// Starts the server and waits until it listens.
+    async fn start(namespace: &Namespace) -> Self {
+        for object in Self::objects(namespace) {
+            namespace.apply(&object).await.expect("the server's objects");
+        }
+        let pods = namespace.api::<Pod>();
+        eventually("the server of archives", PATIENCE, || async {
+            let status =
+                pods.get("files").await.map_err(|error| error.to_string())?.status.unwrap_or_default();
+            let conditions = status.conditions.clone().unwrap_or_default();
+            let ready =
+                conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True");
+            if ready { Ok(()) } else { Err(format!("{status:?}")) }
+        })
+        .await;
+        let log = pods.logs("files", &LogParams::default()).await.expect("its log");
+        Self { namespace: namespace.clone(), log }
+    }
+
+    fn objects(namespace: &Namespace) -> [Value; 3] {
+        let metadata = json!({"name": "files", "namespace": namespace.name, "labels": {"app": "files"}});
+        [
+            json!({
+                "apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata,
+                "data": {
+                    "files.py": include_str!("../../fixtures/sources/files.py"),
+                    "server.pem": include_str!("../../fixtures/sources/server.pem"),
+                    "server.key": include_str!("../../fixtures/sources/server.key"),
+                },
+            }),
+            json!({
+                "apiVersion": "v1", "kind": "Service", "metadata": metadata,
+                "spec": {"selector": {"app": "files"}, "ports": [{"port": 443, "targetPort": 8443}]},
+            }),
+            json!({
+                "apiVersion": "v1", "kind": "Pod", "metadata": metadata,
+                "spec": {
+                    "securityContext": {"runAsNonRoot": true, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}},
+                    "containers": [{
+                        "name": "files", "image": namespace.cluster.image("flint-python3.11"),
+                        "command": ["python3", "/srv/files.py"],
+                        "readinessProbe": {"tcpSocket": {"port": 8443}, "periodSeconds": 1},
+                        "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
+                        "volumeMounts": [{"name": "srv", "mountPath": "/srv"}],
+                    }],
+                    "volumes": [{"name": "srv", "configMap": {"name": "files"}}],
+                },
+            }),
+        ]
+    }
+
+    /// The SHA-256 of an archive, as the server says it.
+    fn digest(&self, path: &str) -> String {
+        let line = self.log.lines().find(|line| line.ends_with(&format!(" {path}")));
+        line.and_then(|line| line.split(' ').next()).expect("an archive of the server").to_owned()
+    }
+
+    /// An archive as a source has it.
+    fn archive(&self, path: &str) -> Value {
+        json!({"url": format!("https://files.{}.svc{path}", self.namespace.name), "sha256": self.digest(path)})
+    }
+
+    /// A Python function of an archive.
+    fn function(&self, name: &str, archive: Value) -> FunctionBuilder {
+        self.namespace.function(name).python("").set("source", json!({"archive": archive}))
+    }
+}
