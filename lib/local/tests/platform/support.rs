@@ -38,7 +38,7 @@ while True:
 "#;
 
 /// Longer than anything takes on a machine that has other things to do.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A platform with one folder of code.
 pub(crate) struct Rig {
