@@ -61,6 +61,26 @@ impl Draft {
         self.below("spec", |spec| spec.set(field, value));
     }
 
+    /// Sets the runtime that AWS Lambda's identifier comes to, or says what is wrong with it.
+    pub(crate) fn lambda_runtime(&mut self, runtime: Node, notes: &mut Vec<Note>) {
+        let place = runtime.spot.place();
+        match runtimes::known(runtime.scalar().unwrap_or_default()) {
+            Ok(known) => {
+                let remark = known.remark.map(|remark| Note::remark(&place, remark));
+                // What stands once for all functions is said once.
+                if let Some(remark) = remark.filter(|note| !notes.contains(note)) {
+                    notes.push(remark);
+                }
+                self.spec("runtime", Node::text(&runtime.spot, known.runtime));
+            }
+            Err(message) => {
+                notes.push(Note::error(&place, message));
+                // So that nothing else is said about it.
+                self.spec("runtime", runtime);
+            }
+        }
+    }
+
     /// Sets an annotation.
     pub(crate) fn annotate(&mut self, key: &str, value: Node) {
         self.below("metadata", |metadata| {

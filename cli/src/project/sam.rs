@@ -7,7 +7,7 @@ use super::{
     draft::{Draft, name_of},
     files::Files,
     load::Outcome,
-    runtimes, short,
+    short,
     taken::say,
     tree::{Entry, Node},
 };
@@ -141,18 +141,7 @@ impl Template {
                 let message = format!("{key} has no Runtime: write one, such as python3.12");
                 return notes.push(Note::error(&spot.place(), message));
             }
-            Some(runtime) => match runtimes::known(runtime.scalar().unwrap_or_default()) {
-                Ok(known) => {
-                    let remark = known.remark.map(|remark| Note::remark(&runtime.spot.place(), remark));
-                    notes.extend(remark.into_iter().filter(|note| !notes.contains(note)).collect::<Vec<_>>());
-                    draft.spec("runtime", Node::text(&runtime.spot, known.runtime));
-                }
-                Err(message) => {
-                    notes.push(Note::error(&runtime.spot.place(), message));
-                    // So that nothing else is said about it.
-                    draft.spec("runtime", runtime);
-                }
-            },
+            Some(runtime) => draft.lambda_runtime(runtime, notes),
         }
         if let Some(handler) = setting("Handler") {
             draft.spec("handler", handler);

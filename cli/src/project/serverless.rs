@@ -8,7 +8,6 @@ use super::{
     draft::{Draft, name_of},
     files::Files,
     load::Outcome,
-    runtimes,
     schema::closest,
     short::{one_or_many, seconds},
     taken::say,
@@ -145,19 +144,7 @@ impl Service {
                 );
                 return notes.push(Note::error(&spot.place(), message));
             }
-            Some(runtime) => match runtimes::known(runtime.scalar().unwrap_or_default()) {
-                Ok(known) => {
-                    let remark = known.remark.map(|remark| Note::remark(&runtime.spot.place(), remark));
-                    // The provider's is said once for all.
-                    notes.extend(remark.into_iter().filter(|note| !notes.contains(note)).collect::<Vec<_>>());
-                    draft.spec("runtime", Node::text(&runtime.spot, known.runtime));
-                }
-                Err(message) => {
-                    notes.push(Note::error(&runtime.spot.place(), message));
-                    // So that nothing else is said about it.
-                    draft.spec("runtime", runtime);
-                }
-            },
+            Some(runtime) => draft.lambda_runtime(runtime, notes),
         }
         if let Some(handler) = value.get("handler") {
             draft.spec("handler", handler.clone());
