@@ -146,7 +146,7 @@ impl Descriptor {
 // === impl Document ===
 
 impl Document {
-    fn new(media_type: &str, value: &impl Serialize) -> Self {
+    pub(crate) fn new(media_type: &str, value: &impl Serialize) -> Self {
         // These types have string keys and no failing parts: writing them cannot fail.
         let bytes = serde_json::to_vec(value).unwrap_or_default();
         let descriptor = Descriptor::new(media_type, Digest::of(&bytes), bytes.len() as u64);

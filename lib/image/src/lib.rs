@@ -26,6 +26,7 @@
 //! # Ok(()) }
 //! ```
 
+mod artifact;
 mod credentials;
 mod digest;
 mod error;
@@ -37,6 +38,7 @@ mod registry;
 mod store;
 mod tree;
 
+pub use artifact::{ARTIFACT_TYPE, Artifact};
 pub use credentials::Credentials;
 pub use digest::Digest;
 pub use error::Error;

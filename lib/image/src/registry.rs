@@ -17,7 +17,7 @@ use tokio_util::io::ReaderStream;
 pub use oci_client::Reference;
 
 use crate::{
-    Credentials, Digest, Error, Image, Layer, Platform,
+    Artifact, Credentials, Digest, Error, Image, Layer, Platform,
     image::{
         DOCKER_INDEX_TYPE, DOCKER_MANIFEST_TYPE, Descriptor, Document, INDEX_TYPE, MANIFEST_TYPE, Manifest,
     },
@@ -37,6 +37,8 @@ const DOCUMENT_LIMIT: usize = 4 << 20;
 pub struct Registry {
     credentials: Credentials,
     platform: Platform,
+    /// HOST:PORT of registries without TLS, beside those on loopback.
+    plain: Vec<String>,
     /// Where layers were sent or found before, so that the next image takes them from there. As many as one program makes images
     /// of, and [`MAX_PLACES`] at most.
     places: Mutex<HashMap<Digest, Reference>>,
@@ -68,7 +70,14 @@ impl Registry {
     /// Registries are spoken to over TLS, but for those on this machine's loopback. From an image for several platforms,
     /// `platform` is taken.
     pub fn new(credentials: Credentials, platform: Platform) -> Self {
-        Self { credentials, platform, places: Mutex::new(HashMap::new()) }
+        Self { credentials, platform, plain: Vec::new(), places: Mutex::new(HashMap::new()) }
+    }
+
+    /// Speaks to these registries (HOST or HOST:PORT) without TLS.
+    #[must_use]
+    pub fn without_tls(mut self, registries: impl IntoIterator<Item = String>) -> Self {
+        self.plain.extend(registries);
+        self
     }
 
     /// Reads an image's manifest and configuration; its layers stay where they are.
@@ -105,21 +114,37 @@ impl Registry {
     /// # Errors
     /// The registry refuses or is away, or a layer's file is gone.
     pub async fn push(&self, image: &Image, reference: &Reference) -> Result<Pushed, Error> {
+        self.send(image.layers(), image.documents(), reference).await
+    }
+
+    /// Sends a package as an artifact. [`Pushed::digest`] is what `spec.source.oci.reference` names it by.
+    ///
+    /// # Errors
+    /// The registry refuses or is away, or the package's file is gone.
+    pub async fn push_artifact(&self, artifact: &Artifact, reference: &Reference) -> Result<Pushed, Error> {
+        self.send(std::slice::from_ref(&artifact.layer), artifact.documents(), reference).await
+    }
+
+    async fn send(
+        &self,
+        layers: &[Layer],
+        (config, manifest): (Document, Document),
+        reference: &Reference,
+    ) -> Result<Pushed, Error> {
         let client = self.client(reference);
         let auth = self.credentials.of(reference.registry());
-        let (config, manifest) = image.documents();
         let digest = manifest.descriptor.digest;
         let mut pushed = Pushed { digest, sent: 0, bytes: 0, mounted: 0, present: 0 };
         let known = client.fetch_manifest_digest(reference, &auth).await;
         if known.is_ok_and(|known| known == digest.to_string()) {
-            pushed.present = image.layers().len() + 1;
+            pushed.present = layers.len() + 1;
             return Ok(pushed);
         }
         client
             .auth(reference, &auth, RegistryOperation::Push)
             .await
             .map_err(Error::registry("signing in for", reference))?;
-        for layer in image.layers() {
+        for layer in layers {
             self.push_layer(&client, reference, layer, &mut pushed).await?;
         }
         if has(&client, reference, &config.descriptor).await? {
@@ -211,11 +236,9 @@ impl Registry {
     }
 
     fn client(&self, reference: &Reference) -> Client {
-        let protocol = if is_loopback(reference.resolve_registry()) {
-            ClientProtocol::Http
-        } else {
-            ClientProtocol::Https
-        };
+        let registry = reference.resolve_registry();
+        let is_plain = is_loopback(registry) || self.plain.iter().any(|plain| plain == registry);
+        let protocol = if is_plain { ClientProtocol::Http } else { ClientProtocol::Https };
         Client::new(ClientConfig {
             protocol,
             // One request a blob: chunks cost a round trip each, and resuming one is not worth them.

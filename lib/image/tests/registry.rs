@@ -12,7 +12,9 @@ use axum::{
     http::{Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use flint_image::{Credentials, Digest, Image, Layer, Owner, Platform, Reference, Registry, Tree};
+use flint_image::{
+    ARTIFACT_TYPE, Artifact, Credentials, Digest, Image, Layer, Owner, Platform, Reference, Registry, Tree,
+};
 use parking_lot::Mutex;
 
 /// What the registry holds: blobs by repository, manifests by repository and tag or digest, and what was asked of it.
@@ -198,6 +200,28 @@ async fn images_that_share_a_base_send_it_once() {
     let other = runtime().append(layer("more", "more"));
     let pushed = registry.push(&other, &reference(&address, "two:1")).await.unwrap();
     assert_eq!((pushed.mounted, pushed.sent), (2, 2));
+}
+
+#[tokio::test]
+async fn a_package_is_an_artifact_of_one_layer_and_the_same_from_memory_and_from_a_file() {
+    let double = Double::default();
+    let address = double.start().await;
+    let place = reference(&address, "shop/thumbnail:latest");
+    let artifact = Artifact::of(&b"a tar.gz"[..]);
+    let pushed = registry().push_artifact(&artifact, &place).await.unwrap();
+    assert_eq!(pushed.sent, 2, "the package and the empty configuration");
+    let manifest =
+        double.0.lock().manifests[&("shop/thumbnail".to_owned(), pushed.digest.to_string())].clone();
+    let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
+    assert_eq!(manifest["artifactType"], ARTIFACT_TYPE);
+    assert_eq!(manifest["config"]["mediaType"], "application/vnd.oci.empty.v1+json");
+    assert_eq!(manifest["layers"][0]["digest"], artifact.package().to_string());
+
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&file, "a tar.gz").unwrap();
+    let again = Artifact::of_file(file.path()).unwrap();
+    let again = registry().push_artifact(&again, &place).await.unwrap();
+    assert_eq!((again.sent, again.digest), (0, pushed.digest));
 }
 
 #[tokio::test]
