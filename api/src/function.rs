@@ -21,7 +21,7 @@ pub use pod::{Mount, Template, TemplateMetadata};
 pub use scaling::{Scaling, ScalingMetric};
 pub use schedule::Schedule;
 pub use source::{Archive, Git, NameRef, Oci, Source};
-pub use status::{Condition, FunctionStatus, PackageStatus, ScheduleStatus};
+pub use status::{Condition, FunctionStatus, PackageStatus, ScheduleStatus, SourceStatus};
 
 /// Either runtime, handler and source, for code, or image, for a container that serves HTTP; the rest applies to both.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -16,7 +16,7 @@ pub use duration::Duration;
 pub use effective::Effective;
 pub use function::{
     Archive, Condition, Function, FunctionSpec, FunctionStatus, Git, Mount, NameRef, Oci, PackageStatus,
-    Scaling, ScalingMetric, Schedule, ScheduleStatus, Source, Template, TemplateMetadata,
+    Scaling, ScalingMetric, Schedule, ScheduleStatus, Source, SourceStatus, Template, TemplateMetadata,
 };
 pub use runtime::{Build, Mode, Pool, Runtime, RuntimeSpec};
 

@@ -128,7 +128,7 @@ fn accepts_what_is_right() {
         from(
             json!({"git": {"url": "https://github.com/team/functions", "revision": "v1.2", "path": "functions/thumbnail"}}),
         ),
-        from(json!({"git": {"url": "git@github.com:team/functions.git"}})),
+        from(json!({"git": {"url": "https://git.example.com:8443/team/functions.git"}})),
         from(json!({"oci": {"reference": format!("registry.example.com:5000/code@sha256:{digest}")}})),
         named("a"),
         named(&"a".repeat(49)),
@@ -186,13 +186,18 @@ fn refuses_what_is_wrong_and_says_what_to_write() {
         ),
         (from(json!({"configMap": {"name": "Code"}})), "write the name of a ConfigMap"),
         (from(json!({"configMap": {}})), "Required value: \"name\""),
+        (
+            from(json!({"git": {"url": "git@github.com:team/functions.git"}})),
+            "write the repository's https URL",
+        ),
+        (from(json!({"git": {"url": "https://anna:secret@example.com/a.git"}})), "secretRef"),
         (from(json!({"archive": {"url": "ftp://x/y.zip", "sha256": "0".repeat(64)}})), "write an https URL"),
         (
             from(json!({"archive": {"url": "https://x/y.zip", "sha256": "0".repeat(63)}})),
             "64 lower-case hex digits",
         ),
         (from(json!({"archive": {"url": "https://x/y.zip"}})), "Required value: \"sha256\""),
-        (from(json!({"git": {"url": "functions"}})), "write the repository's URL"),
+        (from(json!({"git": {"url": "functions"}})), "write the repository's https URL"),
         (
             from(json!({"git": {"url": "https://x/y", "revision": "--upload-pack=x"}})),
             "write a branch, tag or commit",

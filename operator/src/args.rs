@@ -3,6 +3,7 @@
 use std::{
     net::{IpAddr, SocketAddr},
     path::PathBuf,
+    time::Duration,
 };
 
 use clap::{Parser, error::ErrorKind};
@@ -85,11 +86,19 @@ pub(crate) struct Args {
     /// The most that one may hold when it is unpacked.
     #[arg(long, env = "FLINT_UNPACKED_LIMIT", default_value = "250Mi", value_parser = bytes)]
     unpacked_limit: u64,
+    /// The most bytes of a git repository at one commit, as they are fetched.
+    #[arg(long, env = "FLINT_REPOSITORY_LIMIT", default_value = "200Mi", value_parser = bytes)]
+    repository_limit: u64,
+    /// How often the branches and tags of sources are looked at; 0s is never, but for the annotation flint.dev/refresh.
+    #[arg(long, env = "FLINT_SOURCE_INTERVAL", default_value = "2m")]
+    source_interval: flint_api::Duration,
     /// A file of certificates in PEM that servers of sources may be signed by, beside the public authorities. It is read at each fetch.
     #[arg(long, env = "FLINT_SOURCE_CA_FILE")]
     pub(crate) source_ca_file: Option<PathBuf>,
 }
 
+/// A thousand functions ask their servers two hundred times a second then.
+const SHORTEST_INTERVAL: Duration = Duration::from_secs(5);
 /// The command line was wrong (sysexits.h: EX_USAGE).
 pub(crate) const USAGE: u8 = 64;
 
@@ -130,12 +139,20 @@ impl Args {
     /// What a source may cost.
     pub(crate) fn bounds(&self) -> Bounds {
         let limits = Limits { unpacked: self.unpacked_limit, ..Limits::default() };
-        Bounds { archive: self.archive_limit, limits }
+        Bounds { archive: self.archive_limit, repository: self.repository_limit, limits }
+    }
+
+    /// How often what moves is looked at, if ever.
+    pub(crate) fn source_interval(&self) -> Option<Duration> {
+        Some(self.source_interval.get()).filter(|interval| !interval.is_zero())
     }
 
     fn check(&self) -> Result<(), String> {
         if self.master_key.len() < MASTER_KEY_LENGTH {
             return Err(format!("FLINT_MASTER_KEY has fewer than {MASTER_KEY_LENGTH} characters"));
+        }
+        if self.source_interval().is_some_and(|interval| interval < SHORTEST_INTERVAL) {
+            return Err("FLINT_SOURCE_INTERVAL is below 5s: servers would take us for an attack".to_owned());
         }
         if self.control_key.is_empty() {
             return Err("FLINT_CONTROL_KEY is empty".to_owned());
@@ -190,6 +207,15 @@ mod tests {
         assert_eq!((bounds.archive, bounds.limits.unpacked), (1 << 20, 2000));
         assert_eq!(parse(&[key]).bounds().archive, 50 << 20);
         assert!(bytes("0").is_err() && bytes("lots").is_err());
+    }
+
+    #[test]
+    fn sources_are_looked_at_now_and_then_or_never() {
+        let key = "--master-key=a master key of thirty-two bytes";
+        assert_eq!(parse(&[key]).source_interval(), Some(Duration::from_secs(120)));
+        assert_eq!(parse(&[key, "--source-interval=0s"]).source_interval(), None);
+        assert!(parse(&[key, "--source-interval=0s"]).check().is_ok());
+        assert!(parse(&[key, "--source-interval=1s"]).check().is_err());
     }
 
     #[test]

@@ -10,7 +10,6 @@ use std::{
     time::Duration,
 };
 
-use flint_api::{Archive, Function};
 use flint_package::Limits;
 use kube::Client;
 use parking_lot::Mutex;
@@ -23,27 +22,42 @@ use crate::{key::Key, packages::Volume, stores::Stores};
 mod archive;
 mod credentials;
 mod failure;
+mod git;
 mod http;
+mod order;
 mod reach;
 mod trust;
 
 pub(crate) use failure::Failure;
+pub(crate) use order::Order;
 pub(crate) use reach::Reach;
 pub(crate) use trust::Trust;
 
 use credentials::Credentials;
+use http::Http;
+use order::What;
 
 /// Makes packages of what is elsewhere.
 pub(crate) struct Fetcher {
     client: Client,
     stores: Stores,
-    volume: Arc<Volume>,
+    workshop: Workshop,
     reach: Reach,
     trust: Trust,
-    bounds: Bounds,
+    /// How often what moves is looked at; none: only when it is asked for.
+    interval: Option<Duration>,
     lanes: Semaphore,
     jobs: Mutex<HashMap<Key, Job>>,
     fetches: IntCounterVec,
+}
+
+/// Where packages are made, and within what bounds.
+#[derive(Clone)]
+pub(crate) struct Workshop {
+    /// Where they are kept then.
+    pub(crate) volume: Arc<Volume>,
+    /// What they may cost.
+    pub(crate) bounds: Bounds,
 }
 
 /// What a source may cost.
@@ -51,16 +65,10 @@ pub(crate) struct Fetcher {
 pub(crate) struct Bounds {
     /// Bytes of an archive as it is fetched.
     pub(crate) archive: u64,
+    /// Bytes of a repository at one commit, as they are fetched.
+    pub(crate) repository: u64,
     /// What is in it.
     pub(crate) limits: Limits,
-}
-
-/// What to fetch.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Order {
-    archive: Archive,
-    /// A text that a user changes to have it fetched again.
-    refresh: Option<String>,
 }
 
 /// A package that is on the volume.
@@ -70,6 +78,8 @@ pub(crate) struct Made {
     pub(crate) digest: String,
     /// Its size.
     pub(crate) bytes: u64,
+    /// What the source was at that moment: a commit.
+    pub(crate) resolved: Option<String>,
 }
 
 /// How far an order is.
@@ -95,8 +105,8 @@ const LANES: usize = 4;
 const ATTEMPT: Duration = Duration::from_secs(600);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
-/// The annotation on a Function that has its source fetched again whenever it changes.
-const REFRESH: &str = "flint.dev/refresh";
+/// So many times in a row what moves cannot be looked at before anybody is told, as long as there is a package.
+const MISSES: u32 = 3;
 
 // === impl Fetcher ===
 
@@ -108,10 +118,10 @@ impl Fetcher {
     pub(crate) fn new(
         client: Client,
         stores: Stores,
-        volume: Arc<Volume>,
+        workshop: Workshop,
         reach: Reach,
         trust: Trust,
-        bounds: Bounds,
+        interval: Option<Duration>,
         registry: &Registry,
     ) -> Result<Self, prometheus::Error> {
         let fetches = IntCounterVec::new(
@@ -123,7 +133,7 @@ impl Fetcher {
         )?;
         registry.register(Box::new(fetches.clone()))?;
         let (lanes, jobs) = (Semaphore::new(LANES), Mutex::default());
-        Ok(Self { client, stores, volume, reach, trust, bounds, lanes, jobs, fetches })
+        Ok(Self { client, stores, workshop, reach, trust, interval, lanes, jobs, fetches })
     }
 
     /// How far the function's order is; none when it was never given.
@@ -132,22 +142,22 @@ impl Fetcher {
         let progress = jobs.get(key).filter(|job| job.order == *order).map(|job| job.progress.clone())?;
         match &progress {
             // Lost, or damaged: it has to be made again.
-            Progress::Made(made) if !self.volume.has(&made.digest) => None,
+            Progress::Made(made) if !self.workshop.volume.has(&made.digest) => None,
             _ => Some(progress),
         }
     }
 
-    /// Takes an order, in the place of any other that the function gave.
-    pub(crate) fn start(self: &Arc<Self>, key: &Key, order: &Order) {
+    /// Takes an order, in the place of any other that the function gave. `known` is what an earlier process made of it.
+    pub(crate) fn start(self: &Arc<Self>, key: &Key, order: &Order, known: Option<Made>) {
         let mut jobs = self.jobs.lock();
-        let work = Arc::clone(self).work(key.clone(), order.clone());
+        let work = Arc::clone(self).work(key.clone(), order.clone(), known);
         let task = AbortOnDropHandle::new(tokio::spawn(work));
         jobs.insert(key.clone(), Job { order: order.clone(), progress: Progress::Working, _task: task });
     }
 
     /// Whether the package is here, whoever made it.
     pub(crate) fn has(&self, digest: &str) -> bool {
-        self.volume.has(digest)
+        self.workshop.volume.has(digest)
     }
 
     /// The function is gone, or has another kind of source.
@@ -165,40 +175,54 @@ impl Fetcher {
         made.collect()
     }
 
-    async fn work(self: Arc<Self>, key: Key, order: Order) {
-        let mut pause = FIRST_PAUSE;
+    /// Works on an order: until it is done, or for as long as what it names may move.
+    async fn work(self: Arc<Self>, key: Key, order: Order, mut known: Option<Made>) {
+        let interval = self.interval.filter(|_| order.moves());
+        let (mut pause, mut misses) = (FIRST_PAUSE, 0);
         loop {
-            let result = self.attempt(&key, &order).await;
+            let result = self.attempt(&key, &order, known.as_ref()).await;
             let result_label = result.as_ref().map_or_else(|failure| failure.reason, |_| "ok");
             self.fetches.with_label_values(&[result_label]).inc();
-            let failure = match result {
+            let wait = match result {
                 Ok(made) => {
-                    tracing::info!(function = %key, digest = made.digest, bytes = made.bytes, "a source was fetched");
-                    self.tell(&key, &order, Progress::Made(made));
-                    return;
+                    (pause, misses) = (FIRST_PAUSE, 0);
+                    if known.as_ref() != Some(&made) {
+                        let Made { digest, bytes, resolved } = &made;
+                        tracing::info!(function = %key, digest, bytes, resolved, "a source was fetched");
+                    }
+                    self.tell(&key, &order, Progress::Made(made.clone()));
+                    known = Some(made);
+                    interval
                 }
-                Err(failure) => failure,
+                Err(failure) => {
+                    let heals = failure.heals;
+                    tracing::info!(function = %key, reason = failure.reason, message = failure.message, heals, "a source was not fetched");
+                    misses += 1;
+                    // A server may be away for a moment without anybody hearing of it who has the code already.
+                    let serves = known.as_ref().is_some_and(|known| self.has(&known.digest));
+                    if !heals || !serves || misses >= MISSES {
+                        self.tell(&key, &order, Progress::Failed(failure));
+                    }
+                    let again = pause;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                    if heals { Some(again) } else { interval }
+                }
             };
-            let heals = failure.heals;
-            tracing::info!(function = %key, reason = failure.reason, message = failure.message, heals, "a source was not fetched");
-            self.tell(&key, &order, Progress::Failed(failure));
-            if !heals {
-                return;
-            }
-            tokio::time::sleep(pause + pause.mul_f64(rand::random::<f64>() / 10.0)).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            let Some(wait) = wait else { return };
+            tokio::time::sleep(wait + wait.mul_f64(rand::random::<f64>() / 10.0)).await;
         }
     }
 
-    async fn attempt(&self, key: &Key, order: &Order) -> Result<Made, Failure> {
+    async fn attempt(&self, key: &Key, order: &Order, known: Option<&Made>) -> Result<Made, Failure> {
         let _turn = self.lanes.acquire().await.map_err(Failure::store)?;
-        let Order { archive, .. } = order;
         let fetch = async {
-            let secret = archive.secret_ref.as_ref().map(|secret| secret.name.as_str());
-            let mut credentials = Credentials::read(&self.client, &key.namespace, secret).await?;
+            let mut credentials = Credentials::read(&self.client, &key.namespace, order.secret()).await?;
             credentials.authorities.extend(self.trust.read().await?);
-            let (volume, bounds) = (Arc::clone(&self.volume), self.bounds);
-            archive::fetch(archive, self.reach, credentials, volume, bounds.archive, bounds.limits).await
+            let http = Http::new(self.reach, credentials)?;
+            match &order.what {
+                What::Archive(archive) => archive::fetch(archive, http, &self.workshop).await,
+                What::Git(git) => git::fetch(git, http, &self.workshop, known).await,
+            }
         };
         let late = || {
             Failure::unreachable("The source", format_args!("it takes longer than {} s", ATTEMPT.as_secs()))
@@ -208,6 +232,9 @@ impl Fetcher {
 
     fn tell(&self, key: &Key, order: &Order, progress: Progress) {
         if let Some(job) = self.jobs.lock().get_mut(key).filter(|job| job.order == *order) {
+            if job.progress == progress {
+                return;
+            }
             job.progress = progress;
         }
         self.stores.touch(key);
@@ -219,43 +246,31 @@ impl Fetcher {
     /// A fetcher over nothing but a folder, for tests of others.
     pub(crate) fn for_tests(client: Client, stores: Stores, folder: &tempfile::TempDir) -> Arc<Self> {
         let volume = Arc::new(Volume::open(folder.path(), 1 << 20).expect("a volume"));
-        let bounds = Bounds { archive: 1 << 20, limits: Limits::default() };
-        let fetcher =
-            Self::new(client, stores, volume, Reach::default(), Trust::default(), bounds, &Registry::new());
+        let bounds = Bounds { archive: 1 << 20, repository: 1 << 20, limits: Limits::default() };
+        let workshop = Workshop { volume, bounds };
+        let (reach, trust) = (Reach::default(), Trust::default());
+        let fetcher = Self::new(client, stores, workshop, reach, trust, None, &Registry::new());
         Arc::new(fetcher.expect("a fetcher"))
     }
 
     /// Removes a package from the volume; says whether it was there.
     pub(crate) fn lose(&self, digest: &str) -> bool {
-        let had = self.volume.has(digest);
-        self.volume.remove(digest).expect("the volume");
+        let had = self.workshop.volume.has(digest);
+        self.workshop.volume.remove(digest).expect("the volume");
         had
     }
 
     /// Makes a job be so far. A package is on the volume then.
-    pub(crate) fn set(&self, key: &Key, function: &Function, progress: Progress) {
+    pub(crate) fn set(&self, key: &Key, function: &flint_api::Function, progress: Progress) {
         let order = Order::of(function).expect("an order");
         if let Progress::Made(made) = &progress {
-            self.volume.put(&made.digest, self.volume.draft().expect("a file")).expect("room");
+            self.workshop
+                .volume
+                .put(&made.digest, self.workshop.volume.draft().expect("a file"))
+                .expect("room");
         }
         let task = AbortOnDropHandle::new(tokio::spawn(std::future::pending()));
         self.jobs.lock().insert(key.clone(), Job { order, progress, _task: task });
-    }
-}
-
-// === impl Order ===
-
-impl Order {
-    /// What the function wants fetched, if it does.
-    pub(crate) fn of(function: &Function) -> Option<Self> {
-        let archive = function.spec.source.as_ref()?.archive.clone()?;
-        let refresh = function.metadata.annotations.as_ref().and_then(|all| all.get(REFRESH)).cloned();
-        Some(Self { archive, refresh })
-    }
-
-    /// The order in one line, for the revision that comes of it. An archive is known by what it is, wherever it is from.
-    pub(crate) fn text(&self) -> String {
-        format!("archive sha256:{}", self.archive.sha256)
     }
 }
 

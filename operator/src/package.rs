@@ -28,6 +28,8 @@ pub(crate) struct Package {
     pub(crate) data: Option<Bytes>,
     /// What it was fetched as, where it was: a revision remembers it, so that nobody fetches it twice.
     pub(crate) source: Option<String>,
+    /// What that was at that moment, where it may be something else later: a commit.
+    pub(crate) resolved: Option<String>,
 }
 
 /// Why files cannot become a package.
@@ -63,6 +65,8 @@ const DATA_KEY: &str = "package.tar.gz";
 pub(crate) const DIGEST_ANNOTATION: &str = "flint.dev/package-digest";
 /// Annotation on a Deployment: what its package was fetched as.
 pub(crate) const SOURCE_ANNOTATION: &str = "flint.dev/package-source";
+/// Annotation on a Deployment: what that was when it was fetched last.
+pub(crate) const RESOLVED_ANNOTATION: &str = "flint.dev/package-resolved";
 /// Annotation on a Deployment: the size of a package that was fetched.
 pub(crate) const BYTES_ANNOTATION: &str = "flint.dev/package-bytes";
 /// ConfigMaps hold 1 MiB in all; the rest is for keys and slack.
@@ -94,7 +98,13 @@ impl Package {
         if archive.len() > PACKAGE_LIMIT {
             return Err(Unpackable::Large(archive.len()));
         }
-        Ok(Self { digest: packed.digest, size: archive.len(), data: Some(archive.into()), source: None })
+        Ok(Self {
+            digest: packed.digest,
+            size: archive.len(),
+            data: Some(archive.into()),
+            source: None,
+            resolved: None,
+        })
     }
 
     /// The ConfigMap that keeps the package. `metadata` has the name, labels and owner.

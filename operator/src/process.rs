@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     args::{Args, USAGE},
     control::{self, Control, ControlConfig, Firings, MOST_GATEWAYS, watch_starts, write_invocations},
-    fetch::{Fetcher, Reach, Trust},
+    fetch::{Fetcher, Reach, Trust, Workshop},
     function,
     home::{self, Home, Packages},
     leader,
@@ -88,10 +88,10 @@ async fn operate(args: Args) -> anyhow::Result<()> {
     let fetcher = Arc::new(Fetcher::new(
         client.clone(),
         stores.clone(),
-        Arc::clone(&volume),
+        Workshop { volume: Arc::clone(&volume), bounds: args.bounds() },
         Reach::default(),
         Trust::new(args.source_ca_file.clone()),
-        args.bounds(),
+        args.source_interval(),
         &registry,
     )?);
     let master = settings.master_key.bytes().to_vec();

@@ -84,14 +84,16 @@ pub struct Archive {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Git {
-    /// The repository's URL.
+    /// The repository's https URL.
     #[schemars(length(max = 2048))]
     #[x_kube(validation = invalid(
-        "self.matches('^((https|ssh)://[^ ]+|[^ @:/]+@[^ :/]+:[^ ]+)$')",
-        "write the repository's URL, such as https://github.com/team/functions.git or git@github.com:team/functions.git"
+        "self.matches('^https://[^ /?#@]+/[^ ?#]+$')",
+        "write the repository's https URL, such as https://github.com/team/functions.git; a name and a password belong into the \
+         Secret of secretRef"
     ))]
     pub url: String,
-    /// Branch, tag or commit. Default: the repository's own default branch.
+    /// Branch, tag, or all 40 digits of a commit. Default: the repository's own default branch. A branch or a tag that moves is
+    /// followed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     #[x_kube(validation = invalid(

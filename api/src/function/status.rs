@@ -27,6 +27,9 @@ pub struct FunctionStatus {
     /// The package of the revision that gets traffic.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub package: Option<PackageStatus>,
+    /// What its source was when it was fetched, where that moves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<SourceStatus>,
     /// Instances of all revisions.
     #[serde(default)]
     pub replicas: i32,
@@ -81,6 +84,15 @@ pub struct PackageStatus {
     pub digest: String,
     /// Its size.
     pub bytes: i64,
+}
+
+/// What a source was when it was fetched.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SourceStatus {
+    /// Of `git`: the commit that the branch or tag was at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
 }
 
 /// What became of a schedule.

@@ -2,12 +2,13 @@
 //!
 //! The server's certificate is for its name in these tests' namespaces alone, so the namespaces have fixed names, one for each test.
 
+use flint_api::Function;
 use flint_e2e::{
     FunctionBuilder, Namespace, cluster::SYSTEM, eventually, functions::PATIENCE,
     namespace::with_namespace_named,
 };
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::LogParams;
+use kube::api::{LogParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
 /// A server of archives, in a namespace.
@@ -103,6 +104,53 @@ async fn a_private_archive_needs_a_secret_that_the_operator_may_read() {
     .await;
 }
 
+#[tokio::test]
+async fn a_branch_is_followed_and_what_is_not_there_leaves_what_runs_alone() {
+    with_namespace_named("e2e-sources-git", |namespace| async move {
+        let files = Files::start(&namespace).await;
+        let git =
+            |path: &str| json!({"git": {"url": files.url("/team.git"), "revision": "main", "path": path}});
+        let function =
+            namespace.function("followed").python("").set("source", git("functions/word")).apply().await;
+        assert_eq!(function.ok("/").await, "\"one\"");
+        function.ready().await;
+        let first = function.current().await.status.unwrap_or_default();
+        let commit = first.source.and_then(|source| source.commit).expect("status.source.commit");
+        assert_eq!(commit.len(), 40, "{commit}");
+
+        let pushed = files.push("two").await;
+        let refresh = json!({"metadata": {"annotations": {"flint.dev/refresh": "now"}}});
+        namespace
+            .api::<Function>()
+            .patch("followed", &PatchParams::default(), &Patch::Merge(&refresh))
+            .await
+            .expect("an annotation");
+        let says = |word: &'static str| {
+            let function = &function;
+            eventually("the new commit's answer", PATIENCE, move || async move {
+                let body = function.ok("/").await;
+                if body == format!("\"{word}\"") { Ok(()) } else { Err(body) }
+            })
+        };
+        says("two").await;
+        eventually("the new commit in the status", PATIENCE, || async {
+            let source = function.current().await.status.unwrap_or_default().source.unwrap_or_default();
+            if source.commit.as_deref() == Some(&pushed) { Ok(()) } else { Err(source) }
+        })
+        .await;
+
+        files.push("three").await;
+        says("three").await;
+
+        let function = function.set("source", git("functions/missing")).apply().await;
+        let built = function.condition("Built", "False").await;
+        assert_eq!(built.reason, "SourceNotFound", "{built:?}");
+        assert!(built.message.contains("functions/missing"), "{built:?}");
+        assert_eq!(function.ok("/").await, "\"three\"", "what ran goes on");
+    })
+    .await;
+}
+
 /// The Role of docs/rbac.md: one Secret, in one namespace.
 fn let_the_operator_read(secret: &str, namespace: &str) -> [Value; 2] {
     let metadata = json!({"name": "flint-sources", "namespace": namespace});
@@ -150,6 +198,7 @@ impl Files {
                 "apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata,
                 "data": {
                     "files.py": include_str!("../../fixtures/sources/files.py"),
+                    "repository.py": include_str!("../../fixtures/sources/repository.py"),
                     "server.pem": include_str!("../../fixtures/sources/server.pem"),
                     "server.key": include_str!("../../fixtures/sources/server.key"),
                 },
@@ -175,6 +224,20 @@ impl Files {
         ]
     }
 
+    /// A URL of the server, as pods of any namespace have it.
+    fn url(&self, path: &str) -> String {
+        format!("https://files.{}.svc{path}", self.namespace.name)
+    }
+
+    /// Moves the branch, as somebody's push would, and gives the commit.
+    async fn push(&self, word: &str) -> String {
+        let name = &self.namespace.name;
+        let path =
+            format!("/api/v1/namespaces/{name}/services/https:files:443/proxy/team.git/push?text={word}");
+        let request = http::Request::get(path).body(Vec::new()).expect("a request");
+        self.namespace.cluster.client.request_text(request).await.expect("a push")
+    }
+
     /// The SHA-256 of an archive, as the server says it.
     fn digest(&self, path: &str) -> String {
         let line = self.log.lines().find(|line| line.ends_with(&format!(" {path}")));
@@ -183,7 +246,7 @@ impl Files {
 
     /// An archive as a source has it.
     fn archive(&self, path: &str) -> Value {
-        json!({"url": format!("https://files.{}.svc{path}", self.namespace.name), "sha256": self.digest(path)})
+        json!({"url": self.url(path), "sha256": self.digest(path)})
     }
 
     /// A Python function of an archive.

@@ -5,84 +5,27 @@
 
 use std::{
     collections::BTreeMap,
-    io::{Cursor, Read as _, Write as _},
-    path::Path,
-    process::{Command, Stdio},
+    io::{Cursor, Read as _},
     sync::atomic::AtomicBool,
 };
 
 use flint_git::{Error, ObjectId, Objects, Revision, Server};
 use flint_package::{Draft, Limits};
-use tempfile::TempDir;
+use flint_testing::git::Repository;
 
-/// A repository with a working folder, and what its server answers.
-struct Repository(TempDir);
+/// What a fetch does, with the answers of a repository's own server.
+trait Fetching {
+    fn server(&self) -> Server;
+    fn resolve(&self, revision: Option<&str>) -> Result<ObjectId, Error>;
+    fn fetch(&self, revision: Option<&str>, folder: Option<&str>) -> Result<(String, Files), Error>;
+    fn refused(&self, revision: Option<&str>, folder: Option<&str>) -> String;
+}
 
 type Files = BTreeMap<String, String>;
 
-impl Repository {
-    fn new() -> Self {
-        let repository = Self(tempfile::tempdir().unwrap());
-        repository.git(&["init", "--quiet", "--initial-branch=main"]);
-        repository.set("uploadpack.allowFilter", "true");
-        repository
-    }
-
-    fn set(&self, name: &str, value: &str) {
-        self.git(&["config", name, value]);
-    }
-
-    fn write(&self, name: &str, text: impl AsRef<[u8]>) -> &Self {
-        let path = self.0.path().join(name);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, text).unwrap();
-        self
-    }
-
-    fn link(&self, name: &str, target: &str) -> &Self {
-        std::os::unix::fs::symlink(target, self.0.path().join(name)).unwrap();
-        self
-    }
-
-    /// Commits everything and gives the commit.
-    fn commit(&self) -> String {
-        self.git(&["add", "--all"]);
-        self.git(&["commit", "--quiet", "--allow-empty", "--message=change"]);
-        self.git(&["rev-parse", "HEAD"])
-    }
-
-    fn git(&self, arguments: &[&str]) -> String {
-        let output = Self::command(self.0.path()).args(arguments).output().unwrap();
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
-    }
-
-    fn command(folder: &Path) -> Command {
-        let mut git = Command::new("git");
-        git.current_dir(folder).env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
-        for role in ["AUTHOR", "COMMITTER"] {
-            git.env(format!("GIT_{role}_NAME"), "Anna").env(format!("GIT_{role}_EMAIL"), "anna@example.com");
-        }
-        git
-    }
-
+impl Fetching for Repository {
     fn server(&self) -> Server {
-        Server::read(self.upload_pack("--http-backend-info-refs", &[]).as_slice()).unwrap()
-    }
-
-    fn ask(&self, request: &[u8]) -> Vec<u8> {
-        self.upload_pack("--stateless-rpc", request)
-    }
-
-    fn upload_pack(&self, way: &str, request: &[u8]) -> Vec<u8> {
-        let mut git = Self::command(self.0.path());
-        git.args(["upload-pack", way, "."]).env("GIT_PROTOCOL", "version=2");
-        let mut git = git.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        git.stdin.take().unwrap().write_all(request).unwrap();
-        let mut answer = Vec::new();
-        git.stdout.take().unwrap().read_to_end(&mut answer).unwrap();
-        git.wait().unwrap();
-        answer
+        Server::read(self.advertisement().as_slice()).unwrap()
     }
 
     fn resolve(&self, revision: Option<&str>) -> Result<ObjectId, Error> {
@@ -94,7 +37,6 @@ impl Repository {
         }
     }
 
-    /// All that a fetch does. Gives the commit, the files, and how many packs it took.
     fn fetch(&self, revision: Option<&str>, folder: Option<&str>) -> Result<(String, Files), Error> {
         let server = self.server();
         let commit = self.resolve(revision)?;
@@ -236,7 +178,7 @@ fn what_has_no_place_in_a_package_is_refused_with_its_name() {
             "submodule",
             "vendor/inner is a submodule",
             Box::new(|repository: &Repository| {
-                let from = inner.0.path().to_str().unwrap();
+                let from = inner.folder().to_str().unwrap();
                 repository.git(&[
                     "-c",
                     "protocol.file.allow=always",
@@ -289,10 +231,7 @@ fn trees_that_name_one_another_ten_times_a_level_are_no_bomb() {
     let mut tree = repository.git(&["write-tree"]);
     for _ in 0..8 {
         let lines: Vec<_> = (0..10).map(|number| format!("040000 tree {tree}\t{number}\n")).collect();
-        let mut git = Repository::command(repository.0.path());
-        let mut git = git.arg("mktree").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        git.stdin.take().unwrap().write_all(lines.concat().as_bytes()).unwrap();
-        tree = String::from_utf8(git.wait_with_output().unwrap().stdout).unwrap().trim().to_owned();
+        tree = repository.git_with(&["mktree"], &lines.concat());
     }
     let commit = repository.git(&["commit-tree", "-m", "bomb", &tree]);
     repository.git(&["update-ref", "refs/heads/main", &commit]);

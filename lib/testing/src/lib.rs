@@ -1,5 +1,6 @@
 //! Doubles for tests: what stands in for the outside, in memory and under a paused clock.
 
 pub mod apiserver;
+pub mod git;
 pub mod https;
 pub mod upstream;

@@ -2,6 +2,7 @@
 
 use std::{error::Error as StdError, time::Duration};
 
+use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
 use reqwest::{Client, Response, StatusCode, Url, header, redirect::Policy};
 use sha2::{Digest as _, Sha256};
@@ -46,7 +47,7 @@ impl Http {
     }
 
     /// The answer to a GET, with a good status, wherever it was redirected to.
-    pub(crate) async fn get(&self, url: &str) -> Result<Response, Failure> {
+    pub(crate) async fn get(&self, url: &str, headers: &[(&str, &str)]) -> Result<Response, Failure> {
         let invalid = |why: &str| {
             Failure::lasting(problem::SOURCE_INVALID, format!("{url} cannot be asked for: {why}."))
         };
@@ -59,6 +60,9 @@ impl Http {
             }
             self.reach.allows_url(&at).map_err(|refused| refused_address(&shown, refused))?;
             let mut request = self.client.get(at.clone());
+            for (name, value) in headers {
+                request = request.header(*name, *value);
+            }
             if at.origin() == first.origin() {
                 request = self.credentials.sign(request);
             }
@@ -77,15 +81,56 @@ impl Http {
         }
         Err(invalid(&format!("it is redirected more than {REDIRECTS} times")))
     }
+
+    /// The answer to a POST, with a good status. Who asks is said where the source's own URL, `first`, leads.
+    pub(crate) async fn post(
+        &self,
+        first: &Url,
+        at: &Url,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Result<Response, Failure> {
+        let shown = shown(at);
+        self.reach.allows_url(at).map_err(|refused| refused_address(&shown, refused))?;
+        let mut request = self.client.post(at.clone()).body(body);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if at.origin() == first.origin() {
+            request = self.credentials.sign(request);
+        }
+        let response = request.send().await.map_err(|error| failed(&shown, &error))?;
+        let status = response.status();
+        if status.is_success() { Ok(response) } else { Err(answered(&shown, status)) }
+    }
 }
 
-/// Writes an answer's body to a file, at most so many bytes; gives its SHA-256 in hex.
-pub(crate) async fn save(response: Response, file: &mut File, most: u64) -> Result<String, Failure> {
+/// An answer's body in memory, at most so many bytes.
+pub(crate) async fn read(response: Response, most: u64) -> Result<Bytes, Failure> {
+    let shown = shown(response.url());
+    let (mut body, mut pieces) = (BytesMut::new(), response.bytes_stream());
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.map_err(|error| failed(&shown, &error))?;
+        if (body.len() + piece.len()) as u64 > most {
+            let text = format!("{shown} answers with more than {most} bytes: correct spec.source.");
+            return Err(Failure::lasting(problem::SOURCE_INVALID, text));
+        }
+        body.extend_from_slice(&piece);
+    }
+    Ok(body.freeze())
+}
+
+/// Writes an answer's body to a file, at most so many bytes; gives its SHA-256 in hex. Of what is larger the message says
+/// `do_what`.
+pub(crate) async fn save(
+    response: Response,
+    file: &mut File,
+    most: u64,
+    do_what: &str,
+) -> Result<String, Failure> {
     let shown = shown(response.url());
     let too_large = || {
-        let text = format!(
-            "{shown} has more than {most} bytes: make it smaller, or serve the function as spec.image."
-        );
+        let text = format!("{shown} has more than {most} bytes: {do_what}.");
         Failure::lasting(problem::ARCHIVE_REFUSED, text)
     };
     if response.content_length().is_some_and(|length| length > most) {

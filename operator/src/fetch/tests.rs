@@ -11,11 +11,15 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tokio::time::sleep;
 
+use flint_api::Archive;
+
 use super::*;
 use crate::{
     function::problem,
     stores::tests::{Fill, stores},
 };
+
+mod git;
 
 /// A fetcher, the API server that has its Secrets, and its volume.
 struct Fetching {
@@ -62,10 +66,12 @@ impl Fetching {
         let volume = Arc::new(Volume::open(folder.path(), capacity).unwrap());
         let (stores, fill) = stores();
         let server = ApiServer::new();
-        let bounds = Bounds { archive: 100_000, limits: Limits { unpacked: 1 << 20, entries: 1000 } };
+        let limits = Limits { unpacked: 1 << 20, entries: 1000 };
+        let bounds = Bounds { archive: 100_000, repository: 200_000, limits };
         let (client, registry) = (server.client(), Registry::new());
-        let fetcher =
-            Fetcher::new(client, stores.clone(), Arc::clone(&volume), reach, trust, bounds, &registry);
+        let workshop = Workshop { volume: Arc::clone(&volume), bounds };
+        let interval = Some(Duration::from_millis(20));
+        let fetcher = Fetcher::new(client, stores.clone(), workshop, reach, trust, interval, &registry);
         Self { fetcher: Arc::new(fetcher.unwrap()), volume, stores, server, _fill: fill, _folder: folder }
     }
 
@@ -89,7 +95,7 @@ impl Fetching {
     }
 
     async fn order(&self, order: &Order) -> Progress {
-        self.fetcher.start(&key(), order);
+        self.fetcher.start(&key(), order, None);
         self.outcome(order).await
     }
 
@@ -123,7 +129,8 @@ fn encode(text: &str) -> String {
 
 fn order(url: &str, sha256: &str) -> Order {
     let secret_ref = Some(flint_api::NameRef { name: "repo".into() });
-    Order { archive: Archive { url: url.into(), sha256: sha256.into(), secret_ref }, refresh: None }
+    let what = What::Archive(Archive { url: url.into(), sha256: sha256.into(), secret_ref });
+    Order { what, refresh: None }
 }
 
 #[tokio::test]
@@ -259,7 +266,8 @@ async fn the_installations_own_authorities_are_trusted_and_may_be_renewed() {
     std::fs::write(&file, "not yet").unwrap();
     let fetching = Fetching::build(Reach { loopback: true }, Trust::new(Some(file.clone())), 1 << 20);
     let mut order = order(&https.url("/a.tar.gz"), &sha256(&archive));
-    order.archive.secret_ref = None;
+    let What::Archive(archive) = &mut order.what else { panic!("an archive") };
+    archive.secret_ref = None;
     let Progress::Failed(failure) = fetching.order(&order).await else { panic!("it was fetched") };
     assert!(failure.heals && failure.message.contains("sources.caBundle"), "{failure:?}");
     assert!(https.seen().is_empty());

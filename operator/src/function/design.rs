@@ -17,7 +17,7 @@ use super::{
     problem::{self, Problem},
 };
 use crate::{
-    package::{BYTES_ANNOTATION, DIGEST_ANNOTATION, Package, SOURCE_ANNOTATION},
+    package::{BYTES_ANNOTATION, DIGEST_ANNOTATION, Package, RESOLVED_ANNOTATION, SOURCE_ANNOTATION},
     rollout::VERIFIED,
     settings::Settings,
 };
@@ -106,6 +106,9 @@ impl Design {
             if let Some(source) = &package.source {
                 metadata["annotations"][SOURCE_ANNOTATION] = json!(source);
                 metadata["annotations"][BYTES_ANNOTATION] = json!(package.size.to_string());
+            }
+            if let Some(resolved) = &package.resolved {
+                metadata["annotations"][RESOLVED_ANNOTATION] = json!(resolved);
             }
         }
         let name = function.metadata.name.as_deref().unwrap_or_default();

@@ -17,9 +17,12 @@ use parking_lot::Mutex;
 
 use super::problem::{self, Problem};
 use crate::{
-    fetch::{Fetcher, Order, Progress},
+    fetch::{Fetcher, Made, Order, Progress},
     key::Key,
-    package::{self, BYTES_ANNOTATION, DIGEST_ANNOTATION, Package, SOURCE_ANNOTATION, Unpackable},
+    package::{
+        self, BYTES_ANNOTATION, DIGEST_ANNOTATION, Package, RESOLVED_ANNOTATION, SOURCE_ANNOTATION,
+        Unpackable,
+    },
     stores::Stores,
 };
 
@@ -124,19 +127,21 @@ impl Sources {
                 size: usize::try_from(made.bytes).unwrap_or(usize::MAX),
                 data: None,
                 source: Some(source),
+                resolved: made.resolved,
             }),
             (Some(Progress::Failed(failure)), _) => Err(Problem::build(failure.reason, failure.message)),
             (Some(Progress::Working), Some(package)) => Ok(package),
             (None, Some(package)) => {
-                // Made before this process, and perhaps by another: a pod that starts will want it from us.
-                if !self.fetcher.has(&package.digest) {
-                    self.fetcher.start(key, order);
+                // Made before this process, and perhaps by another: a pod that starts will want it from us, and what moves has to be
+                // watched.
+                if order.moves() || !self.fetcher.has(&package.digest) {
+                    self.fetcher.start(key, order, Some(made(&package)));
                 }
                 Ok(package)
             }
             (progress, None) => {
                 if progress.is_none() {
-                    self.fetcher.start(key, order);
+                    self.fetcher.start(key, order, None);
                 }
                 Err(Problem::waiting(problem::FETCHING, "The code is being fetched."))
             }
@@ -149,32 +154,49 @@ impl Sources {
         let known = lock.get(key).filter(|known| known.version == version)?;
         let maps = stores.config_maps.of(key);
         let stored = maps.iter().any(|map| package::digest(map, owner) == Some(known.digest.as_str()));
-        stored.then(|| Package { digest: known.digest.clone(), size: known.size, data: None, source: None })
+        stored.then(|| Package {
+            digest: known.digest.clone(),
+            size: known.size,
+            data: None,
+            source: None,
+            resolved: None,
+        })
     }
 }
 
-/// The package that a revision of the function has, if it was fetched as `source`.
+/// The package that a revision of the function has, if it was fetched as `source`: the latest one's, where several were, because
+/// what moves is another package each time.
 fn deployed(stores: &Stores, key: &Key, function: &Function, source: &str) -> Option<Package> {
     let owner = function.metadata.uid.as_deref().unwrap_or_default();
-    stores.deployments.of(key).into_iter().find_map(|deployment| {
+    let latest = function.status.as_ref().and_then(|status| status.latest_revision.as_deref());
+    let mut deployments = stores.deployments.of(key);
+    deployments.sort_by_key(|deployment| deployment.metadata.name.as_deref() != latest);
+    deployments.into_iter().find_map(|deployment| {
         let ours = deployment.owner_references().iter().any(|reference| reference.uid == owner);
         let annotations = deployment.annotations();
         let same = annotations.get(SOURCE_ANNOTATION).is_some_and(|has| has == source);
         let size = annotations.get(BYTES_ANNOTATION)?.parse().ok()?;
         let digest = annotations.get(DIGEST_ANNOTATION)?.clone();
-        (ours && same).then(|| Package { digest, size, data: None, source: Some(source.to_owned()) })
+        let resolved = annotations.get(RESOLVED_ANNOTATION).cloned();
+        (ours && same).then(|| Package {
+            digest,
+            size,
+            data: None,
+            source: Some(source.to_owned()),
+            resolved,
+        })
     })
 }
 
+fn made(package: &Package) -> Made {
+    let bytes = u64::try_from(package.size).unwrap_or(u64::MAX);
+    Made { digest: package.digest.clone(), bytes, resolved: package.resolved.clone() }
+}
+
 fn unsupported(source: &Source) -> Option<Problem> {
-    let form = match source {
-        Source { git: Some(_), .. } => "git",
-        Source { oci: Some(_), .. } => "oci",
-        _ => return None,
-    };
-    let text = format!(
-        "spec.source.{form} is not supported yet: bring the code as spec.source.archive, write it in spec.source.inline, or serve it as spec.image."
-    );
+    source.oci.as_ref()?;
+    let text = "spec.source.oci is not supported yet: bring the code as spec.source.git or archive, write it in spec.source.inline, or \
+                serve it as spec.image.";
     Some(Problem::build(problem::NOT_SUPPORTED_YET, text))
 }
 

@@ -5,7 +5,7 @@
 //! * `Ready`: the function answers as its spec says, at all its addresses and times. False while the latest revision fails, even if
 //!   an older one keeps serving, which the message then says.
 
-use flint_api::{Condition, FunctionStatus, PackageStatus, labels};
+use flint_api::{Condition, FunctionStatus, PackageStatus, SourceStatus, labels};
 use jiff::Timestamp;
 use kube::ResourceExt;
 
@@ -43,6 +43,7 @@ pub(crate) fn status(world: &World, plan: &Plan, problems: &[Problem]) -> Functi
     let latest =
         plan.design.as_ref().ok().map(|design| design.revision.clone()).or(before.latest_revision.clone());
     let runtime = world.function.spec.runtime.clone().unwrap_or_else(|| "http".to_owned());
+    let (package, source) = package(plan, &before);
     FunctionStatus {
         observed_generation: world.function.metadata.generation,
         conditions: conditions
@@ -50,7 +51,8 @@ pub(crate) fn status(world: &World, plan: &Plan, problems: &[Problem]) -> Functi
             .map(|(kind, verdict)| dated(world, &before, kind, verdict))
             .collect(),
         runtime: Some(runtime),
-        package: package(plan, &before),
+        package,
+        source,
         revision: plan.traffic.clone(),
         latest_revision: latest,
         replicas: i32::try_from(world.instances.0).unwrap_or(i32::MAX),
@@ -137,16 +139,16 @@ fn ready(world: &World, built: &Verdict, deployed: &Verdict, problems: &[Problem
     verdict
 }
 
-fn package(plan: &Plan, before: &FunctionStatus) -> Option<PackageStatus> {
-    let Ok(design) = &plan.design else { return before.package.clone() };
-    if plan.traffic.as_deref() != Some(&design.revision) {
-        return before.package.clone();
-    }
-    let package = design.package.as_ref()?;
-    Some(PackageStatus {
-        digest: package.digest.clone(),
-        bytes: i64::try_from(package.size).unwrap_or(i64::MAX),
-    })
+/// The package of the revision that gets traffic, and what its source was.
+fn package(plan: &Plan, before: &FunctionStatus) -> (Option<PackageStatus>, Option<SourceStatus>) {
+    let design = match &plan.design {
+        Ok(design) if plan.traffic.as_deref() == Some(&design.revision) => design,
+        _ => return (before.package.clone(), before.source.clone()),
+    };
+    let Some(package) = &design.package else { return (None, None) };
+    let bytes = i64::try_from(package.size).unwrap_or(i64::MAX);
+    let source = package.resolved.clone().map(|resolved| SourceStatus { commit: Some(resolved) });
+    (Some(PackageStatus { digest: package.digest.clone(), bytes }), source)
 }
 
 /// The condition, with the time of its last transition kept while its status stays the same.

@@ -63,7 +63,12 @@ impl Volume {
             let entry = entry?;
             let is_old = |modified: SystemTime| modified.elapsed().is_ok_and(|age| age > LEFT_OVER);
             if entry.metadata().and_then(|metadata| metadata.modified()).is_ok_and(is_old) {
-                fs::remove_file(entry.path())?;
+                // Repositories are read in folders.
+                if entry.file_type()?.is_dir() {
+                    fs::remove_dir_all(entry.path())?;
+                } else {
+                    fs::remove_file(entry.path())?;
+                }
             }
         }
         let mut known = HashMap::new();
@@ -75,6 +80,11 @@ impl Volume {
             }
         }
         Ok(Self { packages, work, capacity, known: Mutex::new(known) })
+    }
+
+    /// The folder of what is under way.
+    pub(crate) fn work(&self) -> &Path {
+        &self.work
     }
 
     /// A file without a name, for bytes under way.
@@ -253,8 +263,13 @@ mod tests {
         let (old, old_path) = first.draft().unwrap().keep().unwrap();
         let (_young, young_path) = first.draft().unwrap().keep().unwrap();
         old.set_modified(SystemTime::now() - LEFT_OVER * 2).unwrap();
+        let old_folder = first.work().join("git-1");
+        fs::create_dir(&old_folder).unwrap();
+        fs::write(old_folder.join("pack"), "x").unwrap();
+        File::open(&old_folder).unwrap().set_modified(SystemTime::now() - LEFT_OVER * 2).unwrap();
         volume(&folder);
         assert!(!old_path.exists() && young_path.exists(), "the young one may be another replica's");
+        assert!(!old_folder.exists());
     }
 
     #[test]

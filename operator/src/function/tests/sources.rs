@@ -14,7 +14,7 @@ fn archive(sha256: char) -> Value {
 }
 
 fn made(digit: char) -> Made {
-    Made { digest: format!("sha256:{}", digit.to_string().repeat(64)), bytes: 5000 }
+    Made { digest: format!("sha256:{}", digit.to_string().repeat(64)), bytes: 5000, resolved: None }
 }
 
 impl Cluster {
