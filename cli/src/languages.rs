@@ -103,6 +103,39 @@ pub fn plan(wanted: &Wanted<'_>, machine: &impl Machine, clients: &Clients) -> R
     }
 }
 
+/// What has to be compiled here before a cluster can run it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ForCluster {
+    /// How.
+    pub build: Build,
+    /// The result's path in the function's folder.
+    pub name: String,
+    /// Whether the result is all there is of the function; otherwise it stands beside the folder's files.
+    pub alone: bool,
+}
+
+/// What has to be compiled for the cluster: linux on amd64, whatever this machine is. Nothing where the files are read as they are.
+///
+/// # Errors
+/// When a compiler is missing, with how to get it.
+pub fn for_cluster(
+    wanted: &Wanted<'_>,
+    machine: &impl Machine,
+    cache: &Cache,
+) -> Result<Option<ForCluster>, Missing> {
+    let program = |build| Some(ForCluster { build, name: "bootstrap".to_owned(), alone: true });
+    match family(wanted.runtime) {
+        "provided" if wanted.folder.join("bootstrap").is_file() => Ok(None),
+        "provided" if go::is(wanted.folder) => go::for_cluster(wanted, machine, cache).map(program),
+        "provided" if rust::is(wanted.folder) => rust::for_cluster(wanted, machine).map(program),
+        "nodejs" => {
+            let bundle = node::for_cluster(wanted, machine, cache)?;
+            Ok(bundle.map(|(build, name)| ForCluster { build, name, alone: false }))
+        }
+        _ => Ok(None),
+    }
+}
+
 /// `python` of `python3.11`, `nodejs` of `nodejs22.x`, `provided` of `provided.al2023`.
 fn family(runtime: &str) -> &str {
     runtime.split(|c: char| c == '.' || c.is_ascii_digit()).next().unwrap_or(runtime)

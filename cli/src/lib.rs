@@ -22,6 +22,7 @@ pub mod metrics;
 pub mod output;
 pub mod progress;
 pub mod project;
+pub mod publish;
 pub mod reference;
 pub mod selection;
 pub mod system;

@@ -36,6 +36,7 @@ pub(crate) use draft::{Draft, name_of, pruned};
 pub use env_file::parse_env_file;
 pub(crate) use files::Files;
 pub use note::{Note, Severity};
+pub(crate) use pack::Texts;
 pub(crate) use runtimes::known as known_runtime;
 pub(crate) use schema::closest;
 pub(crate) use short::seconds;

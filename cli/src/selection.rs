@@ -12,8 +12,9 @@ use crate::{
     output::Output,
     project::{
         Project, ProjectFunction,
-        args::{ProjectArgs, mistakes, say},
+        args::{ProjectArgs, say},
     },
+    publish::{PublishArgs, Sending},
 };
 
 /// Files, and which of their functions.
@@ -24,6 +25,8 @@ pub struct Selection {
     /// Only these functions of it; the folder may be left out then
     #[arg(value_name = "FUNCTION")]
     functions: Vec<String>,
+    #[command(flatten)]
+    publish: PublishArgs,
 }
 
 // === impl Selection ===
@@ -33,11 +36,12 @@ impl Selection {
     ///
     /// # Errors
     /// When the files are wrong, name no such function, or hold code that cannot be brought as it is.
-    pub fn functions(
+    pub async fn functions(
         &self,
         cluster: &Cluster,
         global: &Global,
         output: &Output,
+        sending: Sending,
     ) -> Result<Vec<Function>, Error> {
         let (args, names) = self.split();
         let project = args.load(output)?;
@@ -49,24 +53,18 @@ impl Selection {
                 "{kind} {name} is left out: `flint render | kubectl apply -f -` brings it, too"
             ));
         }
+        let chosen = choose(&project, &names)?;
+        // Before anything is compiled or sent.
+        for one in &chosen {
+            namespace(&one.function, cluster, global)?;
+        }
         let mut functions = Vec::new();
-        let mut notes = Vec::new();
-        for one in choose(&project, &names)? {
-            match one.manifest() {
-                Ok(function) => {
-                    let namespace = Some(namespace(&function, cluster, global)?);
-                    let mut function = function;
-                    function.metadata.namespace = namespace;
-                    functions.push(function);
-                }
-                Err(note) => notes.push(note),
-            }
+        for one in chosen {
+            let mut function = self.publish.publish(one, sending, output).await?;
+            function.metadata.namespace = Some(namespace(&function, cluster, global)?);
+            functions.push(function);
         }
-        if notes.is_empty() {
-            return Ok(functions);
-        }
-        say(output, &notes);
-        Err(mistakes(&notes))
+        Ok(functions)
     }
 
     /// The project, and the functions' names. A path that is not there and looks like a name is one.
@@ -126,7 +124,9 @@ mod tests {
     fn a_name_that_is_no_file_is_a_function() {
         let split = |path: &str| {
             let project = ProjectArgs { path: path.into(), stage: None, opts: Vec::new() };
-            let (args, names) = Selection { project, functions: vec!["second".into()] }.split();
+            let (args, names) =
+                Selection { project, functions: vec!["second".into()], publish: PublishArgs::default() }
+                    .split();
             (args.path.display().to_string(), names.join(" "))
         };
         assert_eq!(split("first"), (".".into(), "first second".into()));

@@ -228,12 +228,15 @@ impl Template {
             .collect()
     }
 
-    /// Whether it can be deployed as it is: a program or an image has to be built and put somewhere first.
+    /// The command that brings it to a cluster; none where an image has to be built and pushed first.
     #[must_use]
-    pub fn is_deployable(&self) -> bool {
-        !self
-            .settings
-            .iter()
-            .any(|settings| settings.contains("runtime: provided") || settings.contains("image: "))
+    pub fn deploy(&self) -> Option<&'static str> {
+        let says = |text: &str| self.settings.iter().any(|settings| settings.contains(text));
+        match () {
+            () if says("image: ") => None,
+            // A program is too large for a Function's own text.
+            () if says("runtime: provided") => Some("flint deploy --registry HOST/PATH"),
+            () => Some("flint deploy"),
+        }
     }
 }

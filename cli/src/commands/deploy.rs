@@ -16,6 +16,7 @@ use crate::{
     evidence,
     output::{BAD, DIM, GOOD, STRONG, Table},
     progress::Progress,
+    publish::Sending,
     selection::Selection,
     text,
 };
@@ -82,7 +83,12 @@ const LAST_WORDS: usize = 10;
 pub(super) async fn run(args: Args, context: Context<'_>) -> Result<(), Error> {
     let Context { global, output } = context;
     let cluster = Cluster::connect(global).await?;
-    let functions = args.selection.functions(&cluster, global, output)?;
+    let sending = if args.dry_run { Sending::Not } else { Sending::Yes };
+    let functions = tokio::select! {
+        functions = args.selection.functions(&cluster, global, output, sending) => functions?,
+        // Nothing has been applied yet; a compiler ends with the wait for it.
+        _ = tokio::signal::ctrl_c() => return Err(Error::interrupted()),
+    };
     let began = Instant::now();
     let deadline = began + args.timeout.get();
     let names: Vec<_> = functions.iter().map(ResourceExt::name_any).collect();

@@ -13,6 +13,7 @@ use crate::{
     cluster::{Cluster, failure},
     error::Error,
     output::{BAD, DIM, GOOD, STRONG},
+    publish::Sending,
     selection::Selection,
 };
 
@@ -50,7 +51,7 @@ pub(super) async fn run(args: Args, context: Context<'_>) -> Result<(), Error> {
     let Context { global, output } = context;
     let cluster = Cluster::connect(global).await?;
     let mut differences = Vec::new();
-    for function in args.selection.functions(&cluster, global, output)? {
+    for function in args.selection.functions(&cluster, global, output, Sending::Not).await? {
         let name = function.name_any();
         let live = apply::api(&cluster, &function).get_opt(&name).await;
         let live = live.map_err(|error| failure(&format!("look at {name}"), error))?;

@@ -13,6 +13,8 @@ use tokio::process::Command;
 pub struct Build {
     program: PathBuf,
     arguments: Vec<String>,
+    /// Variables beside those of this process.
+    env: Vec<(String, String)>,
     folder: PathBuf,
     result: Product,
 }
@@ -48,17 +50,72 @@ pub enum Broken {
 impl Build {
     pub(super) fn go(go: &Path, folder: &Path, package: &str, target: PathBuf) -> Self {
         let arguments = vec!["build".to_owned(), "-o".to_owned(), fresh(&target), package.to_owned()];
-        Self { program: go.to_owned(), arguments, folder: folder.to_owned(), result: Product::At(target) }
+        Self::new(go, arguments, folder, Product::At(target))
     }
 
     pub(super) fn cargo(cargo: &Path, folder: &Path, binary: &str) -> Self {
         let arguments = ["build", "--quiet", "--message-format=json-render-diagnostics"];
-        Self {
-            program: cargo.to_owned(),
-            arguments: arguments.map(str::to_owned).to_vec(),
-            folder: folder.to_owned(),
-            result: Product::CargoSays(binary.to_owned()),
+        Self::new(cargo, arguments.map(str::to_owned).to_vec(), folder, Product::CargoSays(binary.to_owned()))
+    }
+
+    /// For the cluster: small, and without anything of this machine in it.
+    pub(super) fn go_for_cluster(go: &Path, folder: &Path, package: &str, target: PathBuf) -> Self {
+        // Lambda's client without the protocol of the old go1.x runtime: a third of its size.
+        let options = ["build", "-trimpath", "-ldflags", "-s -w", "-tags", "lambda.norpc", "-o"];
+        let mut arguments = options.map(str::to_owned).to_vec();
+        arguments.extend([fresh(&target), package.to_owned()]);
+        let build = Self::new(go, arguments, folder, Product::At(target));
+        build.with([("GOOS", "linux"), ("GOARCH", "amd64"), ("CGO_ENABLED", "0")])
+    }
+
+    /// For the cluster, by `cargo` or what cross-compiles in its place, for a target of Rust's.
+    pub(super) fn cargo_for_cluster(
+        cargo: &Path,
+        verb: &str,
+        folder: &Path,
+        binary: &str,
+        target: &str,
+    ) -> Self {
+        let arguments =
+            [verb, "--release", "--quiet", "--message-format=json-render-diagnostics", "--target", target];
+        let build = Self::new(
+            cargo,
+            arguments.map(str::to_owned).to_vec(),
+            folder,
+            Product::CargoSays(binary.to_owned()),
+        );
+        // The C library of the runtime's image may be older than this machine's: it is put into the program.
+        let flags = std::env::var("RUSTFLAGS").unwrap_or_default();
+        build.with([("RUSTFLAGS", format!("{flags} -C target-feature=+crt-static").trim())])
+    }
+
+    /// TypeScript and what it imports, as one file that the cluster's Node.js reads.
+    pub(super) fn esbuild(esbuild: &Path, folder: &Path, entry: &str, module: bool, target: PathBuf) -> Self {
+        let mut arguments = vec![
+            entry.to_owned(),
+            "--bundle".to_owned(),
+            "--platform=node".to_owned(),
+            "--target=node18".to_owned(),
+        ];
+        if module {
+            // Packages that still call `require` find it.
+            let banner =
+                "import{createRequire}from'node:module';const require=createRequire(import.meta.url);";
+            arguments.extend(["--format=esm".to_owned(), format!("--banner:js={banner}")]);
+        } else {
+            arguments.push("--format=cjs".to_owned());
         }
+        arguments.extend(["--log-level=warning".to_owned(), format!("--outfile={}", fresh(&target))]);
+        Self::new(esbuild, arguments, folder, Product::At(target))
+    }
+
+    fn new(program: &Path, arguments: Vec<String>, folder: &Path, result: Product) -> Self {
+        Self { program: program.to_owned(), arguments, env: Vec::new(), folder: folder.to_owned(), result }
+    }
+
+    fn with<const N: usize>(mut self, env: [(&str, &str); N]) -> Self {
+        self.env.extend(env.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        self
     }
 
     /// Compiles. Dropped before its end, it ends the compiler.
@@ -72,6 +129,7 @@ impl Build {
         }
         let output = Command::new(&self.program)
             .args(&self.arguments)
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
             .current_dir(&self.folder)
             .stdin(Stdio::null())
             .kill_on_drop(true)

@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
+use sha2::{Digest as _, Sha256};
+
 use super::{
-    Clients, Language, Launch, Machine, Missing, Version, Wanted,
+    Build, Cache, Clients, Language, Launch, Machine, Missing, Version, Wanted,
     packages::{Program, how_to_get},
 };
 
@@ -45,11 +47,56 @@ pub(super) fn plan(
 
 /// Whether the handler's file is there in TypeScript alone.
 fn is_typescript(wanted: &Wanted<'_>) -> bool {
+    typescript(wanted).is_some()
+}
+
+/// The handler's file, where it is there in TypeScript alone; relative to the folder.
+fn typescript(wanted: &Wanted<'_>) -> Option<String> {
+    let stem = stem(wanted);
+    let there = |extension: &&str| wanted.folder.join(format!("{stem}.{extension}")).is_file();
+    let compiled = ["js", "mjs", "cjs"].iter().any(&there);
+    let extension = ["ts", "mts", "cts"].into_iter().find(there).filter(|_| !compiled)?;
+    Some(format!("{stem}.{extension}"))
+}
+
+/// The handler's file without its extension: `src/app` of `src/app.handler`.
+fn stem(wanted: &Wanted<'_>) -> String {
     let (folder, base) = wanted.handler.rsplit_once('/').unwrap_or(("", wanted.handler));
     let file = base.split('.').next().unwrap_or(base);
-    let there = |extension: &str| wanted.folder.join(folder).join(format!("{file}.{extension}")).is_file();
-    ["ts", "mts", "cts"].iter().any(|extension| there(extension))
-        && !["js", "mjs", "cjs"].iter().any(|extension| there(extension))
+    if folder.is_empty() { file.to_owned() } else { format!("{folder}/{file}") }
+}
+
+/// What makes one file of JavaScript of TypeScript, and the file's name for the cluster; nothing where it is JavaScript.
+pub(super) fn for_cluster(
+    wanted: &Wanted<'_>,
+    machine: &impl Machine,
+    cache: &Cache,
+) -> Result<Option<(Build, String)>, Missing> {
+    let Some(entry) = typescript(wanted) else { return Ok(None) };
+    let installed = |folder: &Path| folder.join("node_modules/.bin/esbuild");
+    let esbuild = wanted.folder.ancestors().map(installed).find(|program| program.is_file());
+    let esbuild = esbuild.or_else(|| machine.find("esbuild")).ok_or_else(|| Missing {
+        what: format!("{} is written in TypeScript, and there is no esbuild to make JavaScript of it", wanted.name),
+        remedy: format!(
+            "npm install --save-dev esbuild in {}, or compile it by other means and name the result in handler",
+            wanted.folder.display()
+        ),
+    })?;
+    let module = entry.ends_with(".mts") || (!entry.ends_with(".cts") && is_module(wanted.folder));
+    let name = format!("{}.{}", stem(wanted), if module { "mjs" } else { "cjs" });
+    let mut digest = Sha256::new();
+    digest.update(wanted.folder.as_os_str().as_encoded_bytes());
+    digest.update([0]);
+    digest.update(&name);
+    let target = cache.join("typescript").join(&hex::encode(digest.finalize())[..16]).join("bundle");
+    Ok(Some((Build::esbuild(&esbuild, wanted.folder, &entry, module, target), name)))
+}
+
+/// Whether the package says that its files are modules of ECMAScript.
+fn is_module(folder: &Path) -> bool {
+    let package = std::fs::read(folder.join("package.json")).unwrap_or_default();
+    let package: serde_json::Value = serde_json::from_slice(&package).unwrap_or_default();
+    package["type"] == "module"
 }
 
 /// What Node needs to be told to read TypeScript.

@@ -109,6 +109,20 @@ impl Draft {
         self.object.set(part, node);
     }
 
+    /// What a cluster would refuse of it, wherever its code is to come from.
+    pub(crate) fn refused(&self) -> Vec<Note> {
+        let mut notes = schema::check(&self.object);
+        let object = self.object.to_json();
+        let coded = !object["spec"]["source"].is_null() || !object["spec"]["image"].is_null();
+        if let Ok(function) = serde_json::from_value(typed(object)) {
+            notes.extend(rules::broken(&function, !coded).into_iter().map(|(path, message)| {
+                let place = self.object.deepest(&path).spot.place();
+                Note::error(&place, format!("{path}: {message}"))
+            }));
+        }
+        notes
+    }
+
     /// Checks it, and says what is wrong. Nothing comes of what has mistakes.
     pub(crate) fn finish(self, notes: &mut Vec<Note>) -> Option<ProjectFunction> {
         let before = notes.len();

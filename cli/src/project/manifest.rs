@@ -31,11 +31,12 @@ impl ProjectFunction {
         let built = folder.root.join("bootstrap").is_file();
         let what = match self.language {
             Some(Language::Go | Language::Rust) if !built => {
-                "is built into a program that is too large for a Function's own text: put the program into an image, \
-                 or into an archive behind https (source.archive)"
+                "is built into a program that is too large for a Function's own text: `flint deploy --registry HOST/PATH` builds \
+                 it and brings it through a registry"
             }
             Some(Language::TypeScript) => {
-                "is not what the runtime nodejs reads: compile it to JavaScript, and name that in handler"
+                "is not what the runtime nodejs reads: `flint deploy` makes JavaScript of it with esbuild; or compile it, and name \
+                 the result in handler"
             }
             _ => return Ok(()),
         };

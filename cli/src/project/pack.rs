@@ -35,8 +35,16 @@ const NEVER: &[&str] = &[
     "flint.yml",
 ];
 /// Where larger code goes.
-const ELSEWHERE: &str = "leave files out by a .flintignore, or put the code where the cluster fetches it: \
-                         source.archive (https), source.git, source.oci, or an image";
+const ELSEWHERE: &str = "leave files out by a .flintignore, let `flint deploy --registry HOST/PATH` bring it through a registry, \
+                         or put it where the cluster fetches it (source.archive, source.git), or into an image";
+
+/// A Function's own text in the making: files by their paths, as long as they fit.
+pub(crate) struct Texts {
+    /// What messages are about where no single file is.
+    root: PathBuf,
+    texts: BTreeMap<String, String>,
+    bytes: u64,
+}
 
 // === impl Folder ===
 
@@ -72,50 +80,21 @@ impl Folder {
     /// # Errors
     /// When it is too large for that, or something in it is no text: says what to do.
     pub fn inline(&self) -> Result<BTreeMap<String, String>, Note> {
-        let mut texts = BTreeMap::new();
-        let mut bytes = 0;
+        let mut texts = Texts::new(&self.root);
         for file in self.walk()? {
             let file = file?;
-            let path = self.root.join(&file);
-            let Some(name) = file.to_str() else {
-                return Err(
-                    self.wrong(&path, "its name is not UTF-8: rename it, or leave it out by a .flintignore")
-                );
-            };
-            if texts.len() == MOST_FILES {
-                let message = format!(
-                    "more than {MOST_FILES} files, the most a Function has as its own text: {ELSEWHERE}"
-                );
-                return Err(self.wrong(&self.root, message));
-            }
-            let text = self.read(&path)?;
-            bytes += text.len() as u64;
-            if bytes > MOST_BYTES {
-                let kib = MOST_BYTES / 1024;
-                let message = format!(
-                    "with {name} the code is larger than {kib} KiB, the most a Function has as its own text: {ELSEWHERE}"
-                );
-                return Err(self.wrong(&self.root, message));
-            }
-            texts.insert(name.to_owned(), text);
+            texts.add(name_of(&self.root, &file)?, &self.root.join(&file))?;
         }
-        if texts.is_empty() {
-            return Err(self.wrong(&self.root, "there are no files here that belong to the function"));
-        }
-        Ok(texts)
+        texts.finish()
     }
 
-    /// A text file of at most what fits.
-    fn read(&self, path: &Path) -> Result<String, Note> {
-        let failed = |error: std::io::Error| self.wrong(path, format!("it cannot be read: {}", said(&error)));
-        let mut bytes = Vec::new();
-        let file = std::fs::File::open(path).map_err(failed)?;
-        file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
-        match String::from_utf8(bytes) {
-            Ok(text) if !text.contains('\0') => Ok(text),
-            _ => Err(self
-                .wrong(path, format!("this is no text, and a Function's own code has to be: {ELSEWHERE}"))),
-        }
+    /// The files that belong to the function, and where they are, by their paths.
+    ///
+    /// # Errors
+    /// As [`Folder::files`], and where a name is not UTF-8.
+    pub(crate) fn named(&self) -> Result<Vec<(String, PathBuf)>, Note> {
+        let named = |file: &PathBuf| Ok((name_of(&self.root, file)?.to_owned(), self.root.join(file)));
+        self.files()?.iter().map(named).collect()
     }
 
     /// Each file, relative to the folder.
@@ -182,8 +161,68 @@ impl Folder {
     }
 
     fn wrong(&self, path: &Path, message: impl Into<String>) -> Note {
-        Note::error(&Place { file: path.to_owned(), line: 0, column: 0 }, message)
+        wrong(path, message)
     }
+}
+
+// === impl Texts ===
+
+impl Texts {
+    /// Without any file yet; `root` is what messages are about.
+    pub(crate) fn new(root: &Path) -> Self {
+        Self { root: root.to_owned(), texts: BTreeMap::new(), bytes: 0 }
+    }
+
+    /// One more file.
+    ///
+    /// # Errors
+    /// When it is no text, or it is one too many: says what to do.
+    pub(crate) fn add(&mut self, name: &str, path: &Path) -> Result<(), Note> {
+        if self.texts.len() == MOST_FILES {
+            let message =
+                format!("more than {MOST_FILES} files, the most a Function has as its own text: {ELSEWHERE}");
+            return Err(wrong(&self.root, message));
+        }
+        let failed = |error: std::io::Error| wrong(path, format!("it cannot be read: {}", said(&error)));
+        let mut bytes = Vec::new();
+        let file = std::fs::File::open(path).map_err(failed)?;
+        file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
+        let text = String::from_utf8(bytes).ok().filter(|text| !text.contains('\0'));
+        let text = text.ok_or_else(|| {
+            wrong(path, format!("this is no text, and a Function's own code has to be: {ELSEWHERE}"))
+        })?;
+        self.bytes += text.len() as u64;
+        if self.bytes > MOST_BYTES {
+            let kib = MOST_BYTES / 1024;
+            let message = format!(
+                "with {name} the code is larger than {kib} KiB, the most a Function has as its own text: {ELSEWHERE}"
+            );
+            return Err(wrong(&self.root, message));
+        }
+        self.texts.insert(name.to_owned(), text);
+        Ok(())
+    }
+
+    /// All of them.
+    ///
+    /// # Errors
+    /// When there are none.
+    pub(crate) fn finish(self) -> Result<BTreeMap<String, String>, Note> {
+        if self.texts.is_empty() {
+            return Err(wrong(&self.root, "there are no files here that belong to the function"));
+        }
+        Ok(self.texts)
+    }
+}
+
+fn wrong(path: &Path, message: impl Into<String>) -> Note {
+    Note::error(&Place { file: path.to_owned(), line: 0, column: 0 }, message)
+}
+
+fn name_of<'a>(root: &Path, file: &'a Path) -> Result<&'a str, Note> {
+    file.to_str().ok_or_else(|| {
+        wrong(&root.join(file), "its name is not UTF-8: rename it, or leave it out by a .flintignore")
+    })
 }
 
 fn is_never(entry: &DirEntry) -> bool {

@@ -60,6 +60,16 @@ impl Artifact {
         self.layer.digest()
     }
 
+    /// The digest of the artifact, by which it is pulled once it is in a registry.
+    pub fn digest(&self) -> Digest {
+        self.documents().1.descriptor.digest
+    }
+
+    /// The size of the tar.gz in bytes.
+    pub fn size(&self) -> u64 {
+        self.layer.size()
+    }
+
     fn new(digest: Digest, size: u64, blob: Blob) -> Self {
         let mut descriptor = Descriptor::new(LAYER_TYPE, digest, size);
         descriptor.annotations = BTreeMap::from([(TITLE.to_owned(), FILE.to_owned())]);

@@ -34,7 +34,18 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "flint-watchdog",
         ],
     ),
-    ("flint-cli", &["flint-api", "flint-core", "flint-kube", "flint-local", "flint-watchdog"]),
+    (
+        "flint-cli",
+        &[
+            "flint-api",
+            "flint-core",
+            "flint-image",
+            "flint-kube",
+            "flint-local",
+            "flint-package",
+            "flint-watchdog",
+        ],
+    ),
     (
         "flint-gateway",
         &["flint-api", "flint-control", "flint-core", "flint-kube", "flint-proxy", "flint-telemetry"],
