@@ -45,6 +45,7 @@ pub fn import(platform: Platform, path: &Path) -> Result<Imported, Vec<Note>> {
     let mut files = Files::below(real.parent().unwrap_or(&real));
     let documents =
         files.text(&real, &whole).and_then(|text| parse_yaml(path, &text)).map_err(|note| vec![note])?;
+    let documents: Vec<Node> = documents.iter().flat_map(each).cloned().collect();
     let mut notes = Vec::new();
     let drafts = match platform {
         Platform::Kubeless => kubeless::read(&documents, &mut notes),
@@ -55,11 +56,24 @@ pub fn import(platform: Platform, path: &Path) -> Result<Imported, Vec<Note>> {
     if drafts.is_empty() && notes.iter().all(|note| note.severity != Severity::Error) {
         notes.push(Note::error(&whole, format!("there is no function of {} in this file", platform.name())));
     }
+    // What was written for another platform may be what no cluster takes here: it is printed all the same, to be corrected.
+    for draft in &drafts {
+        let wrong = draft.refused().into_iter().map(|note| Note { severity: Severity::Warning, ..note });
+        notes.extend(wrong.map(|note| Note { message: format!("correct this: {}", note.message), ..note }));
+    }
     notes.sort_by_key(|note| (note.line, note.column));
     if notes.iter().any(|note| note.severity == Severity::Error) {
         return Err(notes);
     }
     Ok(Imported { functions: drafts.iter().map(|draft| pruned(draft.object.to_json())).collect(), notes })
+}
+
+/// The objects of a document: `kubectl get -o yaml` makes a list of them.
+fn each(document: &Node) -> &[Node] {
+    match text(document, &["kind"]) {
+        Some("List") => document.get("items").map(Node::items).unwrap_or_default(),
+        _ => std::slice::from_ref(document),
+    }
 }
 
 /// A child's text.

@@ -30,7 +30,14 @@ pub(super) fn read(documents: &[Node], notes: &mut Vec<Note>) -> Vec<Draft> {
             continue;
         }
         for Entry { key, spot, value } in document.get("functions").map(Node::entries).unwrap_or_default() {
-            let mut draft = Draft::new(&Node::text(spot, name_of(key)));
+            let name = name_of(key);
+            if name != *key {
+                notes.push(Note::remark(
+                    &spot.place(),
+                    format!("{key} is called {name}, which Kubernetes takes as a name"),
+                ));
+            }
+            let mut draft = Draft::new(&Node::text(spot, name));
             if let Some(namespace) = value.get("namespace") {
                 draft.metadata("namespace", namespace.clone());
             }
@@ -55,7 +62,7 @@ fn function(mut draft: Draft, spec: &Node, notes: &mut Vec<Note>) -> Option<Draf
         return None;
     };
     // A function of OpenFaaS is an image whose watchdog serves HTTP on 8080, which is what an image is here.
-    draft.spec("image", image.clone());
+    draft.spec("image", Node::text(&image.spot, substituted(image.scalar().unwrap_or_default())));
     if let Some(lang) = spec.get("lang") {
         let message = format!(
             "lang {}: the image is run as it was built; faas-cli goes on building it",
@@ -128,6 +135,18 @@ fn function(mut draft: Draft, spec: &Node, notes: &mut Vec<Note>) -> Option<Draf
     }
     rest(spec, READ, "", notes);
     Some(draft)
+}
+
+/// A text as faas-cli reads it where the environment says nothing: `${NAME:-default}` is the default.
+fn substituted(text: &str) -> String {
+    let Some((before, rest)) = text.split_once("${") else { return text.to_owned() };
+    let Some((variable, after)) = rest.split_once('}') else { return text.to_owned() };
+    let value = match variable.split_once(":-") {
+        Some((_, default)) => default.to_owned(),
+        // Left as it is, and refused as an image's name: only the user knows it.
+        None => format!("${{{variable}}}"),
+    };
+    format!("{before}{value}{}", substituted(after))
 }
 
 /// Labels that scale, and the others.
