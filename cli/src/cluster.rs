@@ -33,8 +33,14 @@ impl Cluster {
     /// When there is no kubeconfig, or it does not have what the flags name.
     pub async fn connect(global: &Global) -> Result<Self, Error> {
         let unreadable = |error: kube::config::KubeconfigError| {
+            let why = match &error {
+                kube::config::KubeconfigError::ReadConfig(error, path) => {
+                    format!("{}: {error}", path.display())
+                }
+                other => other.to_string(),
+            };
             Error::usage("no cluster is configured")
-                .because(error.to_string())
+                .because(why)
                 .try_this("set KUBECONFIG or give --kubeconfig; without a cluster there is `flint dev`")
         };
         let kubeconfig = match &global.kubeconfig {

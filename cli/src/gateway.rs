@@ -89,16 +89,24 @@ impl Gateway {
     /// # Errors
     /// When it is no URL.
     pub fn given(global: &Global) -> Result<Option<Self>, Error> {
-        let Some(url) = &global.url else { return Ok(None) };
+        global.url.as_deref().map(Self::at).transpose()
+    }
+
+    /// The gateway at this URL.
+    ///
+    /// # Errors
+    /// When it is no URL.
+    pub fn at(url: &str) -> Result<Self, Error> {
         let parsed = reqwest::Url::parse(url)
             .ok()
             .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-        if parsed.is_none() {
+        let Some(parsed) = parsed else {
             return Err(Error::usage(format!("{url:?} is no URL"))
                 .try_this("write --url http://HOST[:PORT] or https://…, the gateway's address"));
-        }
+        };
+        let here = matches!(parsed.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
         let url = url.trim_end_matches('/').to_owned();
-        Ok(Some(Self { url, way: Way::Given, http: client(false)?, _forward: None }))
+        Ok(Self { url, way: Way::Given, http: client(here)?, _forward: None })
     }
 
     /// Where a function is called, as clients do.

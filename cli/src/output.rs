@@ -109,6 +109,12 @@ impl Output {
         let _ = writeln!(anstream::stderr(), "{line}");
     }
 
+    /// A question on standard error, behind which the answer is typed.
+    pub fn ask(&self, question: &str) {
+        let mut stderr = anstream::stderr().lock();
+        let _ = write!(stderr, "{WARN}{question}{WARN:#}").and_then(|()| stderr.flush());
+    }
+
     /// A warning on standard error, even to those who want quiet.
     pub fn warn(&self, line: &str) {
         let _ = writeln!(anstream::stderr(), "{WARN}warning:{WARN:#} {line}");

@@ -20,6 +20,8 @@ pub struct Flint {
     namespace: String,
     url: String,
     kubeconfig: Option<PathBuf>,
+    /// Set last; or taken away.
+    variables: Vec<(String, Option<String>)>,
     folder: TempDir,
 }
 
@@ -49,13 +51,12 @@ impl Flint {
     /// # Panics
     /// When it cannot be built.
     pub async fn new(namespace: &Namespace) -> Self {
-        static PROGRAM: OnceCell<PathBuf> = OnceCell::const_new();
-        let program = PROGRAM.get_or_init(program).await.clone();
         Self {
-            program,
+            program: program().await,
             namespace: namespace.name.clone(),
             url: namespace.cluster.url.clone(),
             kubeconfig: None,
+            variables: Vec::new(),
             folder: TempDir::new().expect("a folder"),
         }
     }
@@ -68,6 +69,13 @@ impl Flint {
     pub fn with_kubeconfig(mut self, kubeconfig: &serde_json::Value) -> Self {
         self.file("kubeconfig", &kubeconfig.to_string());
         self.kubeconfig = Some(self.folder.path().join("kubeconfig"));
+        self
+    }
+
+    /// The same user with a variable set, or taken away.
+    #[must_use]
+    pub fn with(mut self, variable: &str, value: Option<&str>) -> Self {
+        self.variables.push((variable.to_owned(), value.map(str::to_owned)));
         self
     }
 
@@ -111,8 +119,16 @@ impl Flint {
         let mut command = Command::new(&self.program);
         command.args(args).current_dir(self.folder.path()).kill_on_drop(true);
         command.env("FLINT_NAMESPACE", &self.namespace).env("FLINT_URL", &self.url).env("NO_COLOR", "1");
+        // The tests' own: a user has none unless they say so.
+        command.env_remove("FLINT_REGISTRY");
         if let Some(kubeconfig) = &self.kubeconfig {
             command.env("KUBECONFIG", kubeconfig);
+        }
+        for (name, value) in &self.variables {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
         }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
@@ -184,7 +200,16 @@ impl Running {
     }
 }
 
-async fn program() -> PathBuf {
+/// The program that `FLINT_CLI` names, or built from this checkout, once.
+///
+/// # Panics
+/// When it cannot be built.
+pub async fn program() -> PathBuf {
+    static PROGRAM: OnceCell<PathBuf> = OnceCell::const_new();
+    PROGRAM.get_or_init(find_or_build).await.clone()
+}
+
+async fn find_or_build() -> PathBuf {
     if let Some(program) = std::env::var_os("FLINT_CLI") {
         return program.into();
     }

@@ -126,7 +126,13 @@ impl Finding {
     /// An error that a command would have ended with.
     fn failed(check: &str, error: &Error) -> Self {
         let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
-        let remedy = error.remedy().map(str::to_owned);
+        // Commands send people here; here they are already.
+        let elsewhere = |remedy: &str| {
+            let rest: Vec<_> =
+                remedy.split("; ").filter(|part| !part.starts_with("`flint doctor`")).collect();
+            (!rest.is_empty()).then(|| rest.join("; "))
+        };
+        let remedy = error.remedy().and_then(elsewhere);
         Self { check: check.to_owned(), verdict: Verdict::Fail, said: format!("{error}{cause}"), remedy }
     }
 

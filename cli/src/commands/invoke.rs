@@ -12,12 +12,13 @@ use tokio::time::Instant;
 use super::Context;
 use crate::{
     args::{Format, Global},
-    cluster::Cluster,
+    cluster::{Cluster, innermost},
     error::Error,
     events,
     gateway::Gateway,
     invoke::{
         answer::Answer,
+        local::Local,
         payload::{self, LIMIT},
         show::{self, Shown},
     },
@@ -36,7 +37,7 @@ Examples:
   flint invoke hello -f event.json -l                  with the end of its log
   flint invoke thumbnail --event s3-put --set key=cat.jpg
   flint invoke hello --http GET '/greet?name=Ada' -H 'Accept: text/plain'
-  echo '{}' | flint invoke hello - --local             at `flint dev` on this machine")]
+  echo '{}' | flint invoke hello - --local             on this machine, without a cluster")]
 pub struct Args {
     /// The function
     function: String,
@@ -64,24 +65,50 @@ pub struct Args {
     /// A header of the HTTP request: 'Name: value'
     #[arg(short = 'H', long, value_name = "HEADER", requires = "http")]
     header: Vec<String>,
-    /// At `flint dev` on this machine: at --url or $FLINT_URL, or on port 3000
+    /// On this machine: at the `flint dev` that runs, else by one that is started for this call and ended after it
     #[arg(long)]
     local: bool,
+    /// The port at which --local looks for a `flint dev`
+    #[arg(long, env = "FLINT_DEV_PORT", default_value_t = 3000)]
+    port: u16,
+    /// The folder or file of the functions that --local starts
+    #[arg(long, value_name = "PATH", requires = "local", default_value = ".")]
+    project: PathBuf,
     /// Wait so long for the answer
     #[arg(long, value_name = "TIME", default_value = "16m")]
     timeout: flint_api::Duration,
 }
-
-/// Where `flint dev` listens unless told otherwise.
-const LOCAL: &str = "http://127.0.0.1:3000";
 
 /// # Errors
 /// When the function fails, refuses or is not there, or the gateway cannot be reached.
 pub(super) async fn run(args: Args, context: Context<'_>) -> Result<(), Error> {
     let Context { global, output } = context;
     let payload = args.payload()?;
-    let (gateway, namespace) = args.gateway(global).await?;
-    let request = args.request(&gateway, &namespace, payload)?;
+    if !args.local {
+        let (gateway, namespace) = args.gateway(global).await?;
+        return call(&args, &gateway, &namespace, payload, output).await;
+    }
+    let namespace = global.namespace.clone().unwrap_or_else(|| "default".to_owned());
+    // Whatever --url and FLINT_URL say is the cluster's.
+    let gateway = Gateway::at(&format!("http://127.0.0.1:{}", args.port))?;
+    if gateway.answers().await {
+        return call(&args, &gateway, &namespace, payload, output).await;
+    }
+    let local = Local::start(&args.project, output).await?;
+    let outcome = call(&args, &Gateway::at(&local.url)?, &namespace, payload, output).await;
+    local.end().await;
+    outcome
+}
+
+/// Sends the request, and prints what comes back.
+async fn call(
+    args: &Args,
+    gateway: &Gateway,
+    namespace: &str,
+    payload: Vec<u8>,
+    output: &Output,
+) -> Result<(), Error> {
+    let request = args.request(gateway, namespace, payload)?;
     let start = Instant::now();
     let unanswered = |error: reqwest::Error| {
         let error = error.without_url();
@@ -89,9 +116,13 @@ pub(super) async fn run(args: Args, context: Context<'_>) -> Result<(), Error> {
             return Error::platform(format!("no answer within {}", args.timeout))
                 .try_this("--timeout waits longer; the function may still be at work");
         }
-        Error::platform(format!("no answer from the gateway at {}", gateway.url)).because(error).try_this(
-            if args.local { "is `flint dev` still running?" } else { "`flint doctor` looks for the reason" },
-        )
+        Error::platform(format!("no answer from the gateway at {}", gateway.url))
+            .because(innermost(&error))
+            .try_this(if args.local {
+                "is `flint dev` still running?"
+            } else {
+                "`flint doctor` looks for the reason"
+            })
     };
     let answer = async {
         let response = request.send().await?;
@@ -163,18 +194,6 @@ impl Args {
     async fn gateway(&self, global: &Global) -> Result<(Gateway, String), Error> {
         let named = global.namespace.clone();
         let default = || named.clone().unwrap_or_else(|| "default".to_owned());
-        if self.local {
-            let url = global.url.clone().unwrap_or_else(|| LOCAL.to_owned());
-            let at = Global { url: Some(url.clone()), ..global.clone() };
-            if let Some(gateway) = Gateway::given(&at)?
-                && gateway.answers().await
-            {
-                return Ok((gateway, default()));
-            }
-            return Err(Error::platform(format!("no `flint dev` answers at {url}")).try_this(
-                "start it in another terminal: flint dev; if it has another port: --url http://127.0.0.1:PORT",
-            ));
-        }
         if let Some(gateway) = Gateway::given(global)? {
             // Without a kubeconfig a URL is enough.
             let namespace =

@@ -77,13 +77,30 @@ pub(super) async fn run(args: Args, context: Context<'_>) -> Result<(), Error> {
         ask(&cluster, &names, output)?;
     }
     let deadline = Instant::now() + args.timeout.get();
+    let removed = tokio::select! {
+        removed = remove(&cluster, &functions, deadline, output) => removed?,
+        _ = tokio::signal::ctrl_c() => {
+            output.say("What was removed so far goes on going in the cluster; `flint ls` lists what is left.");
+            return Err(Error::interrupted());
+        }
+    };
+    output.result(&removed, || render(&removed))
+}
+
+/// Deletes them all, then waits until nothing is left of any.
+async fn remove(
+    cluster: &Cluster,
+    functions: &[Function],
+    deadline: Instant,
+    output: &Output,
+) -> Result<Vec<Removed>, Error> {
     let mut progress = Progress::new(output);
-    for function in &functions {
-        delete(&cluster, function).await?;
+    for function in functions {
+        delete(cluster, function).await?;
         progress.phase(&function.name_any(), "is being removed", "");
     }
     let mut removed = Vec::new();
-    for function in &functions {
+    for function in functions {
         gone(&cluster.within(function), &function.name_any(), deadline).await?;
         progress.done(&function.name_any());
         let stays = used(function).into_iter().collect();
@@ -93,8 +110,7 @@ pub(super) async fn run(args: Args, context: Context<'_>) -> Result<(), Error> {
             stays,
         });
     }
-    drop(progress);
-    output.result(&removed, || render(&removed))
+    Ok(removed)
 }
 
 /// The functions that are meant and on the cluster. Those of files may be gone already; those that were named may not.
@@ -150,14 +166,14 @@ fn ask(cluster: &Cluster, names: &[String], output: &Output) -> Result<(), Error
         return Err(Error::usage("nobody can be asked whether to remove them")
             .try_this("give -y to remove without asking"));
     }
-    let question = format!("Remove {} from {}? [y/N]", text::list(names), cluster.context);
-    output.warn(&question);
+    output.ask(&format!("Remove {} (context {})? [y/N] ", text::list(names), cluster.context));
     let mut answer = String::new();
     // No answer is a no.
     let _ = std::io::stdin().lock().read_line(&mut answer);
     if matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes") {
         return Ok(());
     }
+    output.complain("nothing is removed");
     Err(Error::interrupted())
 }
 

@@ -236,6 +236,52 @@ async fn ctrl_c_says_that_the_deploy_goes_on() {
     .await;
 }
 
+#[tokio::test]
+async fn where_no_url_leads_to_the_gateway_a_port_is_forwarded() {
+    with_namespace("cli-forward", |namespace| async move {
+        namespace.function("hello").python(HELLO).apply().await;
+        // Behind a proxy that is away no URL answers; the way to the API server is another.
+        let flint = Flint::new(&namespace)
+            .await
+            .with("FLINT_URL", None)
+            .with("http_proxy", Some("http://127.0.0.1:1"));
+        let called = flint.run(&["invoke", "hello", "--timeout", "60s"]).await;
+        assert_eq!((called.code, called.out.as_str()), (0, "\"hello\""), "{called:#?}");
+        let doctor = flint.run(&["doctor"]).await;
+        assert!(doctor.out.contains("only by a port-forward to flint-system/flint-gateway-"), "{doctor:#?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn code_that_does_not_fit_goes_to_a_registry_and_is_named_by_its_digest() {
+    with_namespace("cli-registry", |namespace| async move {
+        let flint = Flint::new(&namespace).await;
+        flint.file("hello/app.py", HELLO);
+        flint.file("hello/words.txt", &"word ".repeat(100_000));
+        let refused = flint.run(&["deploy", "hello"]).await;
+        assert_eq!(refused.code, 2, "{refused:#?}");
+        assert!(
+            refused.err.contains("larger than 256 KiB") && refused.err.contains("--registry"),
+            "{refused:#?}"
+        );
+
+        let place = format!("{}/{}", namespace.cluster.registry, namespace.name);
+        let deploy = ["deploy", "hello", "--registry", &place, "--no-wait"];
+        let sent = flint.run(&deploy).await;
+        assert_eq!(sent.code, 0, "{sent:#?}");
+        assert!(sent.err.contains("sent "), "{sent:#?}");
+        let function = namespace.api::<flint_api::Function>().get("hello").await.expect("the function");
+        let reference = function.spec.source.and_then(|source| source.oci).expect("source.oci").reference;
+        assert!(reference.starts_with(&format!("{place}/hello@sha256:")), "{reference}");
+        // The same files are the same package: it is not sent again, and nothing changes.
+        let again = flint.run(&deploy).await;
+        assert!(again.err.contains("is there already") && again.err.contains("unchanged"), "{again:#?}");
+        assert_eq!(flint.run(&["diff", "hello", "--registry", &place]).await.code, 0);
+    })
+    .await;
+}
+
 /// A kubeconfig as the administrator's, of which the server and the user may be changed.
 async fn kubeconfig(server: &str, user: Value) -> Value {
     let kubeconfig = Kubeconfig::read().expect("a kubeconfig");

@@ -26,3 +26,11 @@ fn the_findings_for_scripts() {
 fn what_may_not_be_seen_is_no_failure() {
     assert_eq!(findings()[2].verdict, Verdict::Warn);
 }
+
+#[test]
+fn nobody_is_sent_to_the_doctor_by_the_doctor() {
+    let error = |remedy: &str| Finding::failed("x", &Error::platform("no").try_this(remedy)).remedy;
+    assert_eq!(error("`flint doctor` says why"), None);
+    let both = error("`flint doctor` says why; if it is elsewhere, give its URL: --url http://…");
+    assert_eq!(both.as_deref(), Some("if it is elsewhere, give its URL: --url http://…"));
+}

@@ -34,13 +34,20 @@ pub(super) async fn run(
     let broken = |error: std::io::Error| Error::platform("the terminal cannot be used").because(error);
     let _screen = Screen::enter().map_err(broken)?;
     let mut keys = EventStream::new();
-    let mut text = "counting …".to_owned();
+    let mut numbers = "counting …".to_owned();
+    let mut text = numbers.clone();
     loop {
         draw(&text).map_err(broken)?;
         let due = Instant::now() + interval;
-        loop {
+        let look = async {
+            sleep_until(due).await;
+            looks.next().await
+        };
+        let mut look = std::pin::pin!(look);
+        // A gateway that takes its time to answer must not keep anybody from leaving.
+        let seen = loop {
             tokio::select! {
-                () = sleep_until(due) => break,
+                seen = &mut look => break seen,
                 event = keys.next() => match event {
                     Some(Ok(Event::Key(key))) if ends(&key) => return Ok(()),
                     Some(Ok(Event::Resize(..))) => draw(&text).map_err(broken)?,
@@ -49,11 +56,14 @@ pub(super) async fn run(
                     None => return Ok(()),
                 },
             }
-        }
+        };
         // An API server that is away for a while must not end it.
-        text = match looks.next().await {
-            Ok(window) => table::top(&window, namespace),
-            Err(error) => format!("{error}; trying again\n\n{text}"),
+        text = match seen {
+            Ok(window) => {
+                numbers = table::top(&window, namespace);
+                numbers.clone()
+            }
+            Err(error) => format!("{error}; trying again\n\n{numbers}"),
         };
     }
 }
