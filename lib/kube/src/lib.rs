@@ -1,8 +1,10 @@
-//! How Flint uses the Kubernetes API: leases, server-side apply, events, and watches that nothing stops.
+//! How Flint uses the Kubernetes API: leases, server-side apply, events, watches that nothing stops, and what objects ask of
+//! the pure core.
 
 pub mod apply;
 pub mod events;
 pub mod lease;
+pub mod scaling;
 pub mod watch;
 
 pub use apply::{Applier, Created, Manifest};

@@ -5,9 +5,8 @@
 
 use std::time::Duration;
 
-use flint_api::{Effective, ScalingMetric, effective::DEFAULT_UNLIMITED_TARGET};
 use flint_control::v1::Demand;
-use flint_core::scale::{DEFAULT_BURST_CAPACITY, Metric, PANIC_WINDOW_SHARE, Scaler, Seen, Share, Spec};
+use flint_core::scale::{Scaler, Seen, Share, Spec};
 
 /// Why a function is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,29 +97,5 @@ impl Scaling {
             self.memory = None;
         }
         Some(desired)
-    }
-}
-
-/// What a function asks of the scaler. With a `fixed_port` a second instance would find the port taken.
-pub(crate) fn spec(effective: &Effective, fixed_port: bool) -> Spec {
-    let max = if fixed_port { 1 } else { effective.max_replicas };
-    Spec {
-        metric: match effective.metric {
-            ScalingMetric::Concurrency => Metric::Concurrency,
-            ScalingMetric::Rps => Metric::Rps,
-        },
-        target: effective.target,
-        capacity: effective.capacity,
-        concurrency: match effective.concurrency {
-            0 if effective.metric == ScalingMetric::Concurrency => effective.target,
-            0 => DEFAULT_UNLIMITED_TARGET,
-            limit => f64::from(limit),
-        },
-        min: effective.min_replicas.min(max),
-        max,
-        window: effective.window.get(),
-        scale_to_zero_after: effective.scale_to_zero_after.get(),
-        scale_down_delay: effective.window.get().mul_f64(PANIC_WINDOW_SHARE),
-        burst: DEFAULT_BURST_CAPACITY,
     }
 }

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 use crate::{
     Ended, FunctionSpec, Reason, State,
-    scaling::{Scaling, Why, spec},
+    scaling::{Scaling, Why},
 };
 
 /// A function.
@@ -309,8 +309,11 @@ impl Served {
     }
 }
 
-fn bounds(spec_of: &FunctionSpec) -> Spec {
-    spec(&spec_of.effective, spec_of.port.is_some())
+/// What it asks of the scaler. With a fixed port a second instance would find the port taken.
+fn bounds(spec: &FunctionSpec) -> Spec {
+    let asked = flint_kube::scaling::spec(&spec.effective);
+    let max = if spec.port.is_some() { 1 } else { asked.max };
+    Spec { min: asked.min.min(max), max, ..asked }
 }
 
 /// Everything that shapes a process; scaling, routes and schedules do not.

@@ -29,6 +29,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "flint-control",
             "flint-core",
             "flint-gateway",
+            "flint-kube",
             "flint-proxy",
             "flint-telemetry",
             "flint-watchdog",

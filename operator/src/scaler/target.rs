@@ -1,7 +1,7 @@
 //! What the cluster says of a function that the autoscaler must know: which Deployment, how many, within which bounds.
 
-use flint_api::{Effective, Function, ScalingMetric};
-use flint_core::scale::{DEFAULT_BURST_CAPACITY, Metric, Spec};
+use flint_api::{Effective, Function};
+use flint_core::scale::Spec;
 
 use crate::{control::Control, key::Key, rollout::floor, stores::Stores};
 
@@ -58,26 +58,5 @@ fn spec(stores: &Stores, function: &Function) -> Option<Spec> {
         Some(name) => Some(stores.runtime(name)?),
         None => None,
     };
-    let effective = Effective::new(function, runtime.as_deref());
-    Some(Spec {
-        metric: match effective.metric {
-            ScalingMetric::Concurrency => Metric::Concurrency,
-            ScalingMetric::Rps => Metric::Rps,
-        },
-        target: effective.target,
-        capacity: effective.capacity,
-        concurrency: match effective.concurrency {
-            // No limit: as many as it should carry, in the only unit that counts requests at a time.
-            0 if effective.metric == ScalingMetric::Concurrency => effective.target,
-            0 => flint_api::effective::DEFAULT_UNLIMITED_TARGET,
-            limit => f64::from(limit),
-        },
-        min: effective.min_replicas,
-        max: effective.max_replicas,
-        window: effective.window.get(),
-        scale_to_zero_after: effective.scale_to_zero_after.get(),
-        // The panic window's length: a dip shorter than what starts a panic sends nobody home.
-        scale_down_delay: effective.window.get().mul_f64(flint_core::scale::PANIC_WINDOW_SHARE),
-        burst: DEFAULT_BURST_CAPACITY,
-    })
+    Some(flint_kube::scaling::spec(&Effective::new(function, runtime.as_deref())))
 }
