@@ -10,6 +10,7 @@ mod calls;
 mod cluster;
 mod cold;
 mod compare;
+mod dev;
 mod idle;
 mod load;
 mod process;
@@ -35,6 +36,7 @@ enum Benchmark {
     Proxy(compare::Compare),
     ColdStart(cold::Cold),
     Apply(apply::Apply),
+    Dev(dev::Dev),
     Idle(idle::Idle),
     Load(load::Single),
     /// The backend of `proxy`, as a process of its own.
@@ -60,6 +62,7 @@ fn main() -> anyhow::Result<()> {
         Benchmark::Proxy(compare) => compare.run(),
         Benchmark::ColdStart(cold) => wait(cold.run()),
         Benchmark::Apply(apply) => wait(apply.run()),
+        Benchmark::Dev(dev) => wait(dev.run()),
         Benchmark::Idle(idle) => idle.run(),
         Benchmark::Load(load) => load.run(),
         Benchmark::Backend { listen } => backend::run(listen),

@@ -31,6 +31,11 @@ impl Wire {
         Ok(Self { stream, buffer: Vec::with_capacity(4096) })
     }
 
+    /// The last answer, head and body.
+    pub(crate) fn received(&self) -> &[u8] {
+        &self.buffer
+    }
+
     /// Sends the request and reads its answer to the end.
     pub(crate) async fn call(&mut self, request: &[u8]) -> io::Result<Answer> {
         self.stream.write_all(request).await?;
