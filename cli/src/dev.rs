@@ -14,6 +14,7 @@ mod port;
 mod reload;
 mod screen;
 mod session;
+mod terminal;
 mod watch;
 
 pub use self::{

@@ -2,19 +2,22 @@
 
 mod environment;
 mod function;
+mod includes;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
+    path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 use flint_local::{self as local, Key};
 use tempfile::TempDir;
 
+use self::includes::Sources;
 use super::watch::{Changes, Watched};
 use crate::{
     error::Error,
-    languages::{Cache, Clients, Language},
+    languages::{Cache, Clients, Here, Language},
     project::{self, EventFormat, Note, Options, Project},
 };
 
@@ -23,6 +26,7 @@ pub(super) struct Loader {
     path: PathBuf,
     options: Options,
     clients: Clients,
+    machine: Here,
     /// Code that is written in a manifest is unpacked here.
     unpacked: TempDir,
     /// What is known of each function from the readings before.
@@ -36,7 +40,21 @@ struct Memory {
     generation: u64,
     /// The compiled program, or why there is none.
     built: Option<Result<PathBuf, String>>,
+    /// Length and time of the program that was compiled last.
+    program: Option<(u64, SystemTime)>,
 }
+
+/// What is new in a reading.
+struct Fresh<'a> {
+    changes: &'a Changes,
+    /// The folders with code, each as often as there are functions in it.
+    folders: Vec<&'a Path>,
+    /// What the files of a folder include, where somebody had to know.
+    sources: BTreeMap<PathBuf, Option<Sources>>,
+}
+
+/// Files that choose a version of an interpreter, beside those that begin with a dot.
+const CHOOSING: [&str; 2] = ["mise.toml", "pyvenv.cfg"];
 
 /// A project that was read.
 #[derive(Clone, Debug)]
@@ -93,6 +111,7 @@ impl Loader {
             path,
             options,
             clients: Clients::install(cache).map_err(nowhere)?,
+            machine: Here::default(),
             unpacked: tempfile::Builder::new().prefix("flint-dev-").tempdir().map_err(nowhere)?,
             memory: BTreeMap::new(),
             debugged: BTreeMap::new(),
@@ -113,7 +132,11 @@ impl Loader {
         changes: &Changes,
         say: &(dyn Fn(&str) + Sync),
     ) -> Result<Loaded, Vec<Note>> {
+        if changes.all || changes.files.iter().any(|file| chooses_a_version(file)) {
+            self.machine.forget();
+        }
         let project = project::load(&self.path, &self.options)?;
+        let mut fresh = Fresh::new(&project, changes);
         let mut loaded = Loaded {
             name: project.name.clone(),
             root: project.root.clone(),
@@ -123,7 +146,7 @@ impl Loader {
             notes: project.notes.clone(),
         };
         for function in &project.functions {
-            let (spec, known) = self.function(&project, function, changes, say).await;
+            let (spec, known) = self.function(&project, function, &mut fresh, say).await;
             loaded.functions.insert(spec.key.clone(), known);
             loaded.served.functions.push(spec);
         }
@@ -131,6 +154,11 @@ impl Loader {
         self.memory.retain(|key, _| loaded.functions.contains_key(key));
         Ok(loaded)
     }
+}
+
+fn chooses_a_version(file: &Path) -> bool {
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    name.starts_with('.') || CHOOSING.contains(&name.as_ref())
 }
 
 fn watched(project: &Project) -> Watched {
@@ -158,4 +186,44 @@ fn routes(project: &Project, functions: &[local::FunctionSpec]) -> Vec<local::Ro
         })
     };
     project.routes.iter().filter_map(of).collect()
+}
+
+// === impl Fresh ===
+
+impl<'a> Fresh<'a> {
+    fn new(project: &'a Project, changes: &'a Changes) -> Self {
+        let folders = project.functions.iter().filter_map(|function| match &function.code {
+            project::Code::Folder(folder) => Some(folder.root.as_path()),
+            project::Code::Image if function.run.is_some() => Some(project.root.as_path()),
+            project::Code::Image | project::Code::InManifest => None,
+        });
+        Self { changes, folders: folders.collect(), sources: BTreeMap::new() }
+    }
+
+    /// The saved files that are code of this folder: the project's own are compared by what they say.
+    fn code_in(&self, folder: &Path, project: &Project) -> BTreeSet<PathBuf> {
+        let is_code = |file: &&PathBuf| {
+            file.starts_with(folder)
+                && !project.files.contains(file)
+                && file.file_name().is_none_or(|name| name != ".env")
+        };
+        self.changes.files.iter().filter(is_code).cloned().collect()
+    }
+
+    /// Whether what was saved is code of the function whose code begins in these files.
+    fn touches(&mut self, folder: &Path, project: &Project, first: &[PathBuf]) -> bool {
+        let code = self.code_in(folder, project);
+        if self.changes.all || code.is_empty() {
+            return self.changes.all;
+        }
+        // Nobody else could be meant.
+        let shared =
+            |file: &PathBuf| self.folders.iter().filter(|folder| file.starts_with(folder)).count() > 1;
+        if !code.iter().all(shared) {
+            return true;
+        }
+        let sources =
+            self.sources.entry(folder.to_owned()).or_insert_with_key(|folder| Sources::below(folder));
+        sources.as_ref().is_none_or(|sources| sources.reach(first, &code))
+    }
 }

@@ -27,9 +27,9 @@ use super::{
     load::{Loaded, Remark},
     reload::{News, Reloading},
     screen::{Level, Screen},
+    terminal::{Flushing, Terminal},
 };
 use crate::{
-    args::Format,
     error::Error,
     output::{BAD, DIM, GOOD, Output},
     project::Options,
@@ -53,8 +53,9 @@ pub struct Wishes {
 }
 
 /// A platform with everything around it.
-struct Session<'a> {
-    output: &'a Output,
+struct Session {
+    terminal: Terminal,
+    flushing: Flushing,
     actions: Actions,
     ending: Ending,
     events: Events,
@@ -92,14 +93,14 @@ pub async fn run(wishes: Wishes, output: &Output) -> Result<(), Error> {
 
 // === impl Session ===
 
-impl Session<'_> {
+impl Session {
     async fn serve(&mut self) {
         for told in std::mem::take(&mut self.events.past) {
             self.show(&told);
         }
         loop {
             tokio::select! {
-                // Signals first: a function that floods the log must not keep Ctrl-C waiting.
+                // Signals and keys first: a function that floods the log must not keep Ctrl-C waiting.
                 biased;
                 () = self.signals.end() => return,
                 _ = self.resumed.recv() => {
@@ -126,12 +127,12 @@ impl Session<'_> {
         if let Event::Invocation(invocation) = &told.event {
             self.last = Some((told.id, invocation.function.clone()));
         }
-        if self.output.format() == Format::Text {
+        if self.terminal.is_for_people() {
             if let Some(line) = self.screen.show(told) {
-                self.output.print(&line);
+                self.terminal.print(&line);
             }
         } else if let Ok(line) = serde_json::to_string(told.as_ref()) {
-            self.output.print(&line);
+            self.terminal.print(&line);
         }
         if let Event::FunctionUpdated { function, .. } | Event::InstanceReady { function, .. } = &told.event
             && let Some(port) = self.debugged.get(function)
@@ -142,15 +143,13 @@ impl Session<'_> {
 
     /// For people: a program reads events.
     fn say(&self, text: &str) {
-        if self.output.format() == Format::Text {
-            self.output.print(text);
-        }
+        self.terminal.say(text);
     }
 
     async fn hear(&mut self, news: News) {
         match news {
             News::Busy(what) => self.say(&format!("{DIM}{what}{DIM:#}")),
-            News::Watching(note) => self.output.warn(&note),
+            News::Watching(note) => self.terminal.warn(&note),
             News::Wrong(notes) => {
                 for note in notes {
                     self.say(&format!("{BAD}✗{BAD:#} {note}"));
@@ -215,10 +214,10 @@ impl Session<'_> {
         let Some((id, _)) = self.last else {
             return self.say(&format!("{DIM}nothing was invoked yet{DIM:#}"));
         };
-        let (actions, output) = (self.actions.clone(), self.output.clone());
+        let (actions, terminal) = (self.actions.clone(), self.terminal.clone());
         tokio::spawn(async move {
             if let Err(error) = actions.replay(id).await {
-                output.warn(&error.to_string());
+                terminal.warn(&error.to_string());
             }
         });
     }
@@ -226,21 +225,21 @@ impl Session<'_> {
     fn restart_all(&self) {
         self.say(&format!("{DIM}restarting{DIM:#}"));
         for key in self.loaded.functions.keys() {
-            let (actions, output) = (self.actions.clone(), self.output.clone());
+            let (actions, terminal) = (self.actions.clone(), self.terminal.clone());
             let key = key.clone();
             tokio::spawn(async move {
                 if let Err(error) = actions.restart(&key).await {
-                    output.warn(&error.to_string());
+                    terminal.warn(&error.to_string());
                 }
             });
         }
     }
 
     fn fire(&self, function: Key, schedule: String) {
-        let (actions, output) = (self.actions.clone(), self.output.clone());
+        let (actions, terminal) = (self.actions.clone(), self.terminal.clone());
         tokio::spawn(async move {
             if let Err(error) = actions.fire(&function, &schedule).await {
-                output.warn(&error.to_string());
+                terminal.warn(&error.to_string());
             }
         });
     }
@@ -252,8 +251,18 @@ impl Session<'_> {
         if in_flight > 0 {
             self.say(&format!("finishing {in_flight} in flight; Ctrl-C again ends at once"));
         }
-        let Self { ending, page, keyboard, mut signals, output, mut events, mut screen, reloading, .. } =
-            self;
+        let Self {
+            ending,
+            page,
+            keyboard,
+            mut signals,
+            terminal,
+            flushing,
+            mut events,
+            mut screen,
+            reloading,
+            ..
+        } = self;
         if let Some(page) = page {
             page.abort();
         }
@@ -263,8 +272,8 @@ impl Session<'_> {
                 outcome = &mut stopping => break outcome,
                 () = signals.end() => return Err(Error::interrupted()),
                 Ok(told) = events.live.recv() => {
-                    if output.format() == Format::Text && let Some(line) = screen.show(&told) {
-                        output.print(&line);
+                    if terminal.is_for_people() && let Some(line) = screen.show(&told) {
+                        terminal.print(&line);
                     }
                 }
             }
@@ -272,9 +281,9 @@ impl Session<'_> {
         drop(keyboard);
         reloading.end().await;
         outcome.map_err(|error| Error::platform("the platform did not end as it should").because(error))?;
-        if output.format() == Format::Text {
-            output.print(&format!("{GOOD}bye{GOOD:#}: nothing is left running"));
-        }
+        terminal.say(&format!("{GOOD}bye{GOOD:#}: nothing is left running"));
+        terminal.close();
+        flushing.done().await;
         Ok(())
     }
 }

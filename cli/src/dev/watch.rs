@@ -14,11 +14,15 @@ use std::{
     time::Duration,
 };
 
-use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _, event::ModifyKind};
+use notify::{
+    Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _,
+    event::{AccessKind, AccessMode, CreateKind, MetadataKind, ModifyKind},
+};
 use parking_lot::Mutex;
 use tokio::{sync::Notify, time::timeout};
 
-use self::{ignored::Ignored, poll::Poll};
+pub(super) use self::ignored::Ignored;
+use self::poll::Poll;
 
 /// What is watched.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -55,11 +59,15 @@ enum Looking {
 #[derive(Default)]
 struct Gathered {
     changes: Mutex<Changes>,
+    /// Files that somebody writes at the moment.
+    open: Mutex<BTreeSet<PathBuf>>,
     news: Notify,
 }
 
 /// A save is over when nothing came for this long: editors write, rename and touch within a few milliseconds.
-const QUIET: Duration = Duration::from_millis(50);
+const QUIET: Duration = Duration::from_millis(15);
+/// The same, while a file is still open for writing: what is half written is not read.
+const QUIET_WHILE_WRITTEN: Duration = Duration::from_millis(60);
 /// A folder that never comes to rest is told of all the same.
 const LONGEST: Duration = Duration::from_millis(400);
 /// The default of Linux allows some thousand watches to a user, who has an editor that wants them too.
@@ -113,11 +121,15 @@ impl Watcher {
         }
     }
 
-    /// Waits for a change, and for the end of it.
+    /// Waits for a change, and for the end of it. Dropped before, it has lost nothing.
     pub(super) async fn changed(&mut self) -> Changes {
         loop {
-            self.something().await;
-            let settle = async { while timeout(QUIET, self.gathered.news.notified()).await.is_ok() {} };
+            if self.gathered.is_empty() {
+                self.something().await;
+            }
+            let settle = async {
+                while timeout(self.gathered.quiet(), self.gathered.news.notified()).await.is_ok() {}
+            };
             let _ = timeout(LONGEST, settle).await;
             let told = std::mem::take(&mut *self.gathered.changes.lock());
             self.follow_new_folders(&told);
@@ -186,12 +198,47 @@ fn notified(watched: &Watched, ignored: &Ignored, gathered: &Arc<Gathered>) -> R
 impl Gathered {
     fn hear(&self, event: notify::Result<Event>) {
         match event {
-            Ok(event) if is_change(event.kind) => self.add(event.paths),
+            Ok(event) if is_change(event.kind) => {
+                self.follow_writers(&event);
+                self.add(event.paths);
+            }
+            // The last word of a save.
+            Ok(event) if event.kind == EventKind::Access(AccessKind::Close(AccessMode::Write)) => {
+                self.follow_writers(&event);
+                self.news.notify_one();
+            }
             Ok(event) if !event.need_rescan() => {}
             // Notices were lost.
             _ => {
                 self.changes.lock().all = true;
                 self.news.notify_one();
+            }
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        let changes = self.changes.lock();
+        changes.files.is_empty() && !changes.all
+    }
+
+    /// How long nothing may come before a save is over.
+    fn quiet(&self) -> Duration {
+        if self.open.lock().is_empty() { QUIET } else { QUIET_WHILE_WRITTEN }
+    }
+
+    fn follow_writers(&self, event: &Event) {
+        let mut open = self.open.lock();
+        for path in &event.paths {
+            match event.kind {
+                EventKind::Create(CreateKind::File) | EventKind::Modify(ModifyKind::Data(_))
+                    if open.len() < MOST_PATHS =>
+                {
+                    open.insert(path.clone());
+                }
+                EventKind::Access(_) | EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_)) => {
+                    open.remove(path);
+                }
+                _ => {}
             }
         }
     }
@@ -210,10 +257,10 @@ impl Gathered {
     }
 }
 
-/// Reading is no change, and neither is another time or owner.
+/// Reading is no change. Being touched is, and so is being made executable: what was missing may have been just that.
 fn is_change(kind: EventKind) -> bool {
     match kind {
-        EventKind::Access(_) | EventKind::Modify(ModifyKind::Metadata(_)) => false,
+        EventKind::Access(_) | EventKind::Modify(ModifyKind::Metadata(MetadataKind::AccessTime)) => false,
         EventKind::Any
         | EventKind::Create(_)
         | EventKind::Modify(_)

@@ -142,9 +142,15 @@ impl Build {
         }
         match &self.result {
             Product::At(target) => {
-                // In one step: whoever is started meanwhile gets the old program or the new one.
-                std::fs::rename(fresh(target), target)
-                    .map_err(|error| Broken::Place(target.clone(), error))?;
+                let fresh = PathBuf::from(fresh(target));
+                // The same program stays as it is: whoever looks at its time sees that nothing has changed.
+                let put = if is_same(&fresh, target) {
+                    std::fs::remove_file(&fresh)
+                } else {
+                    // In one step: whoever is started meanwhile gets the old program or the new one.
+                    std::fs::rename(&fresh, target)
+                };
+                put.map_err(|error| Broken::Place(target.clone(), error))?;
                 Ok(target.clone())
             }
             Product::CargoSays(name) => {
@@ -158,6 +164,13 @@ fn fresh(target: &Path) -> String {
     let mut name = target.as_os_str().to_owned();
     name.push(format!(".{}", std::process::id()));
     name.to_string_lossy().into_owned()
+}
+
+fn is_same(one: &Path, other: &Path) -> bool {
+    let length = |path: &Path| path.metadata().ok().map(|metadata| metadata.len());
+    length(one).is_some()
+        && length(one) == length(other)
+        && matches!((std::fs::read(one), std::fs::read(other)), (Ok(one), Ok(other)) if one == other)
 }
 
 /// The binary that cargo's messages tell of: the one of this name, or the only one, or `bootstrap`.

@@ -25,6 +25,7 @@ pub(super) fn plan(
         what: format!("{} is written for Node.js, and there is no node on the PATH", wanted.name),
         remedy: how_to_get(Program::Node, machine),
     })?;
+    let node = machine.behind(&node, wanted.folder, &["-p", "process.execPath"]);
     let version = machine.ask(&node, &["--version"]).and_then(|said| Version::of(&said));
     let program = node.to_string_lossy().into_owned();
     if let Some(version) = version.filter(|version| *version < OLDEST) {

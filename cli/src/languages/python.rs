@@ -20,6 +20,7 @@ pub(super) fn plan(
         what: format!("{} is written in Python, and there is no python3 on the PATH", wanted.name),
         remedy: how_to_get(Program::Python, machine),
     })?;
+    let python = machine.behind(&python, wanted.folder, &["-c", "import sys; print(sys.executable)"]);
     let version = machine.ask(&python, &["--version"]).and_then(|said| Version::of(&said));
     let program = python.to_string_lossy().into_owned();
     if let Some(version) = version.filter(|version| *version < OLDEST) {

@@ -2,10 +2,14 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod screen;
 mod support;
 
+mod browser;
 mod ends;
 mod faults;
+mod keys;
 mod languages;
 mod page;
 mod reloads;
+mod unread;

@@ -89,3 +89,39 @@ async fn a_changed_manifest_adds_functions_and_routes() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_save_restarts_the_functions_that_include_the_file_and_no_others() {
+    if !has("python3") {
+        return;
+    }
+    let manifest = "service: shop\nprovider: {name: aws, runtime: python3.11}\nfunctions:\n  \
+                    users: {handler: users.handler}\n  orders: {handler: orders.handler}\n";
+    let folder = Folder::with(&[
+        ("serverless.yml", manifest),
+        ("users.py", &says("users")),
+        ("orders.py", &format!("import prices\n{}", says("orders"))),
+        ("prices.py", ""),
+    ]);
+    let mut dev = folder.dev().await;
+    // So that nothing is changed by the first start.
+    dev.event("functionUpdated", |event| event["function"]["name"] == "users").await;
+    let (_, functions) = dev.ask("functions", None).await;
+    let named = |part: &str| {
+        let names =
+            functions.as_array().unwrap().iter().map(|function| function["key"]["name"].as_str().unwrap());
+        names.into_iter().find(|name| name.contains(part)).unwrap().to_owned()
+    };
+    let (users, orders) = (named("users"), named("orders"));
+    for (saved, text, restarted) in [
+        ("users.py", says("new users"), &users),
+        ("prices.py", "PRICE = 1\n".to_owned(), &orders),
+        ("orders.py", format!("import prices\n{}", says("new orders")), &orders),
+    ] {
+        folder.write(saved, &text);
+        let updated = dev.event("functionUpdated", |_| true).await;
+        assert_eq!(updated["function"]["name"], restarted.as_str(), "{saved}");
+    }
+    assert_eq!(dev.get(&format!("/function/{users}")).await.text, "new users");
+    assert_eq!(dev.get(&format!("/function/{orders}")).await.text, "new orders");
+}

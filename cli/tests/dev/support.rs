@@ -40,11 +40,16 @@ pub(crate) struct Answer {
 /// The program, without what the developer's own shell would tell it.
 pub(crate) fn flint() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_flint"));
+    without_settings(command.as_std_mut());
+    command.stdin(Stdio::null()).kill_on_drop(true);
+    command
+}
+
+/// Without the variables that are flags.
+pub(crate) fn without_settings(command: &mut std::process::Command) {
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("FLINT_")) {
         command.env_remove(name);
     }
-    command.stdin(Stdio::null()).kill_on_drop(true);
-    command
 }
 
 /// Whether a program is there; a test of a language that is not there has nothing to show.

@@ -11,10 +11,9 @@ use flint_api::{Mode, Runtime};
 use flint_local::{Blocked, FunctionSpec, Key};
 use sha2::{Digest as _, Sha256};
 
-use super::{Known, Loader, Remark, environment};
+use super::{Fresh, Known, Loader, Memory, Remark, environment, includes};
 use crate::{
-    dev::watch::Changes,
-    languages::{self, Build, Here, Language, Launch, Missing, Wanted},
+    languages::{self, Build, Language, Launch, Missing, Wanted},
     project::{Code, Project, ProjectFunction},
 };
 
@@ -36,7 +35,7 @@ impl Loader {
         &mut self,
         project: &Project,
         written: &ProjectFunction,
-        changes: &Changes,
+        fresh: &mut Fresh<'_>,
         say: &(dyn Fn(&str) + Sync),
     ) -> (FunctionSpec, Known) {
         let function = &written.function;
@@ -47,10 +46,6 @@ impl Loader {
         let (env, mut remarks) = environment::variables(project, written, &self.options.env);
 
         let folder = self.folder(&key, project, written);
-        let changed = folder.as_ref().is_ok_and(|folder| touches(folder, project, changes));
-        if changed {
-            self.memory.entry(key.clone()).or_default().generation += 1;
-        }
         let custom = custom_runtime(project, written);
         let mode = match (&custom, function.spec.runtime.as_deref()) {
             (Some(runtime), _) => runtime.spec.mode,
@@ -60,7 +55,22 @@ impl Loader {
         };
         let (folder, launched) = match folder {
             Ok(folder) => {
-                let launched = self.launch(&key, written, &folder, custom.as_ref(), changed, say).await;
+                let launched = self.launch(&key, written, &folder, custom.as_ref());
+                let first = launched.as_ref().map_or_else(
+                    |_| Vec::new(),
+                    |launch| {
+                        let handler = function.spec.handler.as_deref().unwrap_or_default();
+                        includes::first(Some(launch.language), &folder, handler, &launch.command)
+                    },
+                );
+                let changed = fresh.touches(&folder, project, &first);
+                let launched = match launched {
+                    Ok(launch) => self.compiled(&key, launch, &folder, changed, say).await,
+                    Err(why) => {
+                        self.memory.entry(key.clone()).or_default().generation += u64::from(changed);
+                        Err(why)
+                    }
+                };
                 (folder, launched)
             }
             Err(why) => (project.root.clone(), Err(why)),
@@ -126,14 +136,12 @@ impl Loader {
         })
     }
 
-    async fn launch(
-        &mut self,
+    fn launch(
+        &self,
         key: &Key,
         written: &ProjectFunction,
         folder: &Path,
         custom: Option<&Runtime>,
-        changed: bool,
-        say: &(dyn Fn(&str) + Sync),
     ) -> Result<Launch, Why> {
         let as_it_is = |command| Launch {
             language: Language::Process,
@@ -157,19 +165,37 @@ impl Loader {
             handler: spec.handler.as_deref().unwrap_or_default(),
             debug: self.debugged.get(key).copied(),
         };
-        let mut launch = languages::plan(&wanted, &Here, &self.clients).map_err(Why::from)?;
-        if let Some(build) = launch.build.take() {
-            let program = self.built(key, &build, changed, say).await.map_err(|words| Why {
-                reason: "BuildFailed",
-                remedy: languages::hint(launch.language, folder, "", &words),
-                what: format!("{}: {words}", key.name),
-            })?;
-            launch.command.insert(0, program.to_string_lossy().into_owned());
-        }
-        Ok(launch)
+        Ok(languages::plan(&wanted, &self.machine, &self.clients)?)
     }
 
-    /// The compiled program: compiled again only where its code changed.
+    /// With its program compiled, where it has to be; and another generation, where what runs is not what it was.
+    async fn compiled(
+        &mut self,
+        key: &Key,
+        mut launch: Launch,
+        folder: &Path,
+        changed: bool,
+        say: &(dyn Fn(&str) + Sync),
+    ) -> Result<Launch, Why> {
+        let memory = self.memory.entry(key.clone()).or_default();
+        let Some(build) = launch.build.take() else {
+            memory.generation += u64::from(changed);
+            return Ok(launch);
+        };
+        let program = memory.built(key, &build, changed, say).await.map_err(|words| Why {
+            reason: "BuildFailed",
+            remedy: languages::hint(launch.language, folder, "", &words),
+            what: format!("{}: {words}", key.name),
+        })?;
+        launch.command.insert(0, program.to_string_lossy().into_owned());
+        Ok(launch)
+    }
+}
+
+// === impl Memory ===
+
+impl Memory {
+    /// The compiled program: compiled again only where its code changed, and another generation only where that made it another.
     async fn built(
         &mut self,
         key: &Key,
@@ -177,25 +203,20 @@ impl Loader {
         changed: bool,
         say: &(dyn Fn(&str) + Sync),
     ) -> Result<PathBuf, String> {
-        let memory = self.memory.entry(key.clone()).or_default();
-        if let Some(built) = memory.built.clone().filter(|_| !changed) {
+        if let Some(built) = self.built.clone().filter(|_| !changed) {
             return built;
         }
         say(&format!("compiling {} …", key.name));
         let built = build.run().await.map_err(|error| error.to_string());
-        memory.built = Some(built.clone());
+        if let Ok(program) = &built {
+            let look = program.metadata().ok();
+            let look = look.and_then(|metadata| Some((metadata.len(), metadata.modified().ok()?)));
+            self.generation += u64::from(look != self.program);
+            self.program = look;
+        }
+        self.built = Some(built.clone());
         built
     }
-}
-
-/// Whether what changed is code of this folder: the project's own files are compared by what they say.
-fn touches(folder: &Path, project: &Project, changes: &Changes) -> bool {
-    let is_code = |file: &PathBuf| {
-        file.starts_with(folder)
-            && !project.files.contains(file)
-            && file.file_name().is_none_or(|name| name != ".env")
-    };
-    changes.all || changes.files.iter().any(is_code)
 }
 
 /// A Runtime that stands in the project's own files.

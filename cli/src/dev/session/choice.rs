@@ -33,7 +33,7 @@ impl Choice {
 
 // === impl Session ===
 
-impl Session<'_> {
+impl Session {
     pub(super) async fn choose_schedule(&mut self) {
         let functions = self.actions.functions().await.unwrap_or_default();
         let all = functions.into_iter().flat_map(|function| {

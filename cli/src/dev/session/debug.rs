@@ -18,7 +18,7 @@ const NODE: u16 = 9229;
 
 // === impl Session ===
 
-impl Session<'_> {
+impl Session {
     pub(super) async fn toggle_debugger(&mut self, function: Key) {
         let port = if self.debugged.remove(&function).is_some() {
             self.say(&format!("{DIM}{}: no debugger any more{DIM:#}", function.name));

@@ -16,13 +16,13 @@ use tokio::{
 use super::{Session, Signals, Wishes, all_remarks, debug, schedules};
 use crate::{
     INSTANCE,
-    args::Format,
     dev::{
         actions, banner,
         keys::Keyboard,
         load::{Loaded, Loader},
         page, port, reload,
         screen::Screen,
+        terminal::Terminal,
         watch::{Changes, Watcher},
     },
     error::Error,
@@ -31,12 +31,13 @@ use crate::{
 };
 
 /// Starts everything.
-pub(super) async fn start(wishes: Wishes, output: &Output) -> Result<Session<'_>, Error> {
+pub(super) async fn start(wishes: Wishes, output: &Output) -> Result<Session, Error> {
     let started = Instant::now();
     let deaf = |error: std::io::Error| Error::platform("signals cannot be heard").because(error);
     let signals = Signals::listen().map_err(deaf)?;
     let resumed = signal(SignalKind::from_raw(nix::libc::SIGCONT)).map_err(deaf)?;
-    let text = output.format() == Format::Text;
+    let (terminal, flushing) =
+        Terminal::open(output).map_err(|error| Error::platform("no thread can be started").because(error))?;
 
     let say = |what: &str| output.say(&format!("{DIM}{what}{DIM:#}"));
     let mut loader = Loader::new(wishes.path.clone(), wishes.options.clone())?;
@@ -64,39 +65,40 @@ pub(super) async fn start(wishes: Wishes, output: &Output) -> Result<Session<'_>
             (Some(format!("http://localhost:{}{}", address.port(), page::PATH)), Some(task))
         }
         Err(error) => {
-            output.warn(&format!("there is no page: no port can be had for it ({error})"));
+            terminal.warn(&format!("there is no page: no port can be had for it ({error})"));
             (None, None)
         }
     };
     let mut screen = Screen::new(wishes.level);
     screen.know(&loaded);
-    let keyboard = if text { Keyboard::take() } else { None };
+    let keyboard = if terminal.is_for_people() { Keyboard::take() } else { None };
     let took = started.elapsed();
-    if text {
+    if terminal.is_for_people() {
         project::args::say(output, &loaded.notes);
         let remarks = banner::remarks(all_remarks(&loaded), &loaded.root);
         if !remarks.is_empty() {
-            output.print(remarks.trim_end());
+            terminal.print(remarks.trim_end());
         }
-        output.print(&banner::ready(&url, page_url.as_deref(), took));
-        output.print(&format!("\n{}", banner::routes(&loaded)));
+        terminal.print(&banner::ready(&url, page_url.as_deref(), took));
+        terminal.print(&format!("\n{}", banner::routes(&loaded)));
         if let Some(schedules) = schedules(&actions).await {
-            output.print(&format!("\n{schedules}"));
+            terminal.print(&format!("\n{schedules}"));
         }
-        output.print("");
+        terminal.print("");
         if keyboard.is_some() {
-            output.print(&format!("{}\n", banner::keys()));
+            terminal.print(&format!("{}\n", banner::keys()));
         }
     } else {
         let ready =
             json!({"kind": "ready", "url": url, "page": page_url, "tookMs": took.as_secs_f64() * 1000.0});
-        output.print(&ready.to_string());
+        terminal.print(&ready.to_string());
     }
 
     let watcher = wishes.reload.then(|| Watcher::new(loaded.watched.clone()));
     let reloading = reload::spawn(loader, watcher);
     Ok(Session {
-        output,
+        terminal,
+        flushing,
         actions,
         ending,
         events,

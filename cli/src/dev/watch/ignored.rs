@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 /// Decides which files and folders are watched.
 #[derive(Debug)]
-pub(super) struct Ignored {
+pub(in crate::dev) struct Ignored {
     roots: BTreeSet<PathBuf>,
     /// The rules of each folder that was asked about.
     rules: Mutex<BTreeMap<PathBuf, Vec<Gitignore>>>,
@@ -35,12 +35,12 @@ const RULES: [&str; 2] = [".gitignore", ".flintignore"];
 
 impl Ignored {
     /// By the rules that hold in these folders.
-    pub(super) fn below(roots: &BTreeSet<PathBuf>) -> Self {
+    pub(in crate::dev) fn below(roots: &BTreeSet<PathBuf>) -> Self {
         Self { roots: roots.clone(), rules: Mutex::default() }
     }
 
     /// These folders and those below them that are watched, at most so many.
-    pub(super) fn folders(&self, of: impl IntoIterator<Item = PathBuf>, most: usize) -> Vec<PathBuf> {
+    pub(in crate::dev) fn folders(&self, of: impl IntoIterator<Item = PathBuf>, most: usize) -> Vec<PathBuf> {
         let walk = |root: PathBuf| {
             let mut walk = WalkBuilder::new(&root);
             walk.hidden(false)
@@ -58,7 +58,7 @@ impl Ignored {
     }
 
     /// Whether changes of this file, or folder that appeared, mean nothing.
-    pub(super) fn file(&self, path: &Path) -> bool {
+    pub(in crate::dev) fn file(&self, path: &Path) -> bool {
         // A rule like `build/` is for folders alone.
         path.file_name().and_then(|name| name.to_str()).is_none_or(is_scratch)
             || self.by_rules(path, path.is_dir())

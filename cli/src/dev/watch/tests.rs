@@ -35,6 +35,28 @@ async fn a_save_is_told_once_with_its_file() {
 }
 
 #[tokio::test]
+async fn whoever_stops_waiting_in_the_middle_of_a_save_hears_of_it_later() {
+    let folder = Folder::new();
+    let file = folder.write("app.py", "1");
+    let mut watcher = Watcher::new(folder.watched());
+    // Open for writing: the end of the save is waited for.
+    let mut writer = std::fs::File::options().append(true).open(&file).unwrap();
+    std::io::Write::write_all(&mut writer, b"2").unwrap();
+    assert!(timeout(Duration::from_millis(30), watcher.changed()).await.is_err());
+    drop(writer);
+    assert_eq!(watcher.changed().await.files, [file].into());
+}
+
+#[tokio::test]
+async fn a_program_that_is_made_executable_is_a_change() {
+    let folder = Folder::new();
+    let file = folder.write("bootstrap", "#!/bin/sh");
+    let mut watcher = Watcher::new(folder.watched());
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    assert_eq!(watcher.changed().await.files, [file].into());
+}
+
+#[tokio::test]
 async fn what_is_ignored_is_no_change_unless_it_is_named() {
     let folder = Folder::new();
     folder.write(".gitignore", ".env\n*.log\nbuild/\n");
