@@ -134,7 +134,7 @@ impl Session {
         } else if let Ok(line) = serde_json::to_string(told.as_ref()) {
             self.terminal.print(&line);
         }
-        if let Event::FunctionUpdated { function, .. } | Event::InstanceReady { function, .. } = &told.event
+        if let Event::InstanceReady { function, .. } = &told.event
             && let Some(port) = self.debugged.get(function)
         {
             self.say(&debug::attach(function, *port, self.loaded.functions.get(function)));

@@ -61,6 +61,8 @@ struct Gathered {
     changes: Mutex<Changes>,
     /// Files that somebody writes at the moment.
     open: Mutex<BTreeSet<PathBuf>>,
+    /// Those of the changes that were not there before.
+    born: Mutex<BTreeSet<PathBuf>>,
     news: Notify,
 }
 
@@ -131,7 +133,10 @@ impl Watcher {
                 while timeout(self.gathered.quiet(), self.gathered.news.notified()).await.is_ok() {}
             };
             let _ = timeout(LONGEST, settle).await;
-            let told = std::mem::take(&mut *self.gathered.changes.lock());
+            let mut told = std::mem::take(&mut *self.gathered.changes.lock());
+            let born = std::mem::take(&mut *self.gathered.born.lock());
+            // Programs that save write another file first, and put it in the place of the old one.
+            told.files.retain(|path| path.exists() || !born.contains(path));
             self.follow_new_folders(&told);
             let files: BTreeSet<_> = told.files.into_iter().filter(|path| self.counts(path)).collect();
             if told.all || !files.is_empty() {
@@ -200,6 +205,11 @@ impl Gathered {
         match event {
             Ok(event) if is_change(event.kind) => {
                 self.follow_writers(&event);
+                if matches!(event.kind, EventKind::Create(_)) {
+                    let mut born = self.born.lock();
+                    let room = MOST_PATHS.saturating_sub(born.len());
+                    born.extend(event.paths.iter().take(room).cloned());
+                }
                 self.add(event.paths);
             }
             // The last word of a save.

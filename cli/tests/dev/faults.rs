@@ -41,6 +41,26 @@ async fn a_function_that_never_answers_is_ended_at_its_timeout_and_the_next_requ
 }
 
 #[tokio::test]
+async fn a_handler_that_never_parsed_is_answered_with_its_reason_until_it_is_mended() {
+    if !has("python3") {
+        return;
+    }
+    let folder = Folder::with(&[
+        ("flint.yaml", "name: hello\nhandler: app.handler\nruntime: python3.11\n"),
+        ("app.py", "def handler(event, context:\n"),
+    ]);
+    let mut dev = folder.dev().await;
+    let answer = dev.get("/function/hello").await;
+    assert_eq!(answer.status, 503, "{}", answer.text);
+    assert!(answer.text.contains("Runtime.UserCodeSyntaxError"), "{}", answer.text);
+    folder.write("app.py", "def handler(event, context):\n    return 'mended'\n");
+    let at_first = dev.event("functionUpdated", |_| true).await;
+    let mended = dev.event("functionUpdated", |_| true).await;
+    assert_ne!(at_first["revision"], mended["revision"]);
+    assert_eq!(dev.get("/function/hello").await.text, "\"mended\"");
+}
+
+#[tokio::test]
 async fn what_cannot_run_here_does_not_keep_the_others_from_serving() {
     let folder = Folder::with(&[(
         "flint.yaml",

@@ -107,9 +107,15 @@ async fn nodes_debugger_is_opened_and_closed_by_a_key() {
     let targets = http.get(format!("http://{address}/json/list")).send().await.unwrap().text().await.unwrap();
     assert!(targets.contains("webSocketDebuggerUrl"), "{targets}");
     assert_eq!(post(&url, "").await, 200);
+    // The port goes from one process to the next.
+    folder.write("index.js", "exports.handler = async () => 'changed';\n");
+    screen.shows_times("waits for a debugger at ", 2).await;
+    assert_eq!(post(&url, "").await, 200);
+    assert!(!screen.text().contains("port 9229 is in use"), "{}", screen.text());
+    assert!(http.get(format!("http://{address}/json/list")).send().await.unwrap().status().is_success());
     screen.press(&["d"]);
     screen.shows("no debugger any more").await;
-    screen.shows_times("hello is up to date after ", 2).await;
+    screen.shows_times("hello is up to date after ", 3).await;
 }
 
 #[tokio::test]

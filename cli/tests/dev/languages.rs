@@ -90,3 +90,103 @@ done
     let program = "#!/bin/sh\ntr a-z A-Z\n";
     assert_eq!(calls(&Folder::with(&[("handler.sh", program)])).await, "PING");
 }
+
+#[tokio::test]
+async fn rust_is_compiled_and_what_does_not_compile_is_told_in_the_compilers_words() {
+    if !has("cargo") {
+        return;
+    }
+    // The Runtime API by hand: nothing has to be fetched.
+    let main = r#"use std::{env, io::{BufRead, BufReader, Read, Write}, net::TcpStream};
+
+fn call(method: &str, path: &str, body: &str) -> String {
+    let api = env::var("AWS_LAMBDA_RUNTIME_API").unwrap();
+    let mut stream = TcpStream::connect(&api).unwrap();
+    write!(stream, "{method} /2018-06-01/runtime/invocation/{path} HTTP/1.1\r\nhost: {api}\r\nconnection: close\r\n\
+                    content-length: {}\r\n\r\n{body}", body.len()).unwrap();
+    let mut answer = BufReader::new(stream);
+    let (mut id, mut line) = (String::new(), String::new());
+    while answer.read_line(&mut line).unwrap() > 2 {
+        if let Some((name, value)) = line.split_once(": ") {
+            if name.eq_ignore_ascii_case("lambda-runtime-aws-request-id") { id = value.trim().to_owned(); }
+        }
+        line.clear();
+    }
+    answer.read_to_end(&mut Vec::new()).unwrap();
+    id
+}
+
+fn main() {
+    loop {
+        let id = call("GET", "next", "");
+        call("POST", &format!("{id}/response"), "{\"statusCode\":200,\"body\":\"rust\"}");
+    }
+}
+"#;
+    let folder = Folder::with(&[
+        (".gitignore", "/target\n"),
+        (
+            "Cargo.toml",
+            "[package]\nname = \"hello\"\nversion = \"0.1.0\"\nedition = \"2021\"\n\n[workspace]\n",
+        ),
+        ("src/main.rs", main),
+    ]);
+    assert_eq!(calls(&folder).await, "rust");
+    folder.write("src/main.rs", "fn main() { missing() }");
+    let mut dev = folder.dev().await;
+    let failed = dev.event("functionFailed", |_| true).await;
+    let why = failed["reason"]["errorMessage"].as_str().unwrap();
+    assert!(why.contains("cannot find function `missing`") && why.contains("src/main.rs:1:13"), "{why}");
+    // It is tried again as soon as it is mended.
+    folder.write("src/main.rs", main);
+    dev.event("functionUpdated", |_| true).await;
+    let (_, functions) = dev.ask("functions", None).await;
+    let name = functions[0]["key"]["name"].as_str().unwrap().to_owned();
+    assert_eq!(dev.get(&format!("/function/{name}")).await.text, "rust");
+}
+
+#[tokio::test]
+async fn typescript_runs_or_says_what_it_needs() {
+    if !has("node") {
+        return;
+    }
+    let code = "interface Event { rawPath: string }\nexport const handler = async (event: Event): Promise<string> => event.rawPath;\n";
+    let folder = Folder::with(&[
+        ("index.ts", code),
+        ("flint.yaml", "name: typed\n"),
+        ("package.json", "{\"type\": \"module\"}\n"),
+    ]);
+    let dev = folder.dev().await;
+    let answer = dev.get("/function/typed/path").await;
+    match answer.status {
+        200 => assert_eq!(answer.text, "\"/path\""),
+        status => {
+            assert_eq!(status, 503, "{}", answer.text);
+            assert!(answer.text.contains("which this Node.js ("), "{}", answer.text);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_runtime_of_ones_own_and_the_command_of_an_image_serve_http() {
+    if !has("python3") {
+        return;
+    }
+    let server = "import os\nfrom http.server import *\nclass Hello(BaseHTTPRequestHandler):\n    def do_GET(self):\n        \
+                  self.send_response(200)\n        self.end_headers()\n        self.wfile.write(self.path.encode())\n\
+                  HTTPServer(('127.0.0.1', int(os.environ['PORT'])), Hello).serve_forever()\n";
+    let folder = Folder::with(&[
+        ("flint.yaml", "name: web\nimage: example.com/web:1\nrun: python3 server.py\n"),
+        ("server.py", server),
+    ]);
+    assert_eq!(folder.dev().await.get("/function/web/a?b=c").await.text, "/a?b=c");
+    let indented = server.replace('\n', "\n        ");
+    let objects = format!(
+        "apiVersion: flint.dev/v1alpha1\nkind: Runtime\nmetadata: {{name: ours}}\n\
+         spec: {{mode: http, image: ours, command: [python3, \"{{handler}}\"]}}\n---\n\
+         apiVersion: flint.dev/v1alpha1\nkind: Function\nmetadata: {{name: web}}\n\
+         spec:\n  runtime: ours\n  handler: server.py\n  source:\n    inline:\n      server.py: |\n        {indented}\n"
+    );
+    let folder = Folder::with(&[("functions.yaml", &objects)]);
+    assert_eq!(folder.dev().await.get("/function/web/d").await.text, "/d");
+}

@@ -62,6 +62,9 @@ pub struct FunctionSpec {
     /// The program's environment: values, whatever they came from. Of the platform's own environment it gets `PATH`,
     /// `HOME`, `USER`, `LANG`, `TZ` and `TMPDIR` and nothing else, and what is written here wins over those.
     pub env: BTreeMap<String, String>,
+    /// Only one process at a time, and the one before ends before the next one begins: it holds something that there is once,
+    /// such as a debugger's port. With a [`Self::port`] it is so anyway.
+    pub alone: bool,
     /// The most memory of one instance, in bytes.
     pub memory: Option<u64>,
     /// Its schedules.
@@ -137,6 +140,7 @@ impl FunctionSpec {
             command,
             folder,
             port: spec.port,
+            alone: false,
             env: BTreeMap::new(),
             memory,
             schedules: spec.schedules.clone(),

@@ -3,6 +3,9 @@
 //! *Latest* is the revision that the spec describes, *serving* is the one that has the requests. While they differ, either one
 //! process of the latest is coming up beside the old ones, or the latest has failed and the old ones are kept for as long as
 //! they last. A process can only ever be started of the latest: the code of the others is not there any more.
+//!
+//! A function whose processes hold something that there is only once (a port) cannot have two: there the old one ends first, what
+//! comes meanwhile waits, and nothing is left to fall back on.
 
 use std::{
     cmp::Reverse,
@@ -89,7 +92,7 @@ const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 
 impl Served {
     /// A function that is new.
-    pub(crate) fn new(spec: FunctionSpec, now: Instant, created: Timestamp) -> (Self, Vec<Act>) {
+    pub(crate) fn new(spec: FunctionSpec, created: Timestamp) -> (Self, Vec<Act>) {
         let latest = revision(&spec, 0);
         let served = Self {
             bounds: bounds(&spec),
@@ -102,7 +105,7 @@ impl Served {
             scaling: Scaling::default(),
             created,
             restarts: 0,
-            asked: Some(now),
+            asked: None,
         };
         (served, vec![Act::Show, Act::Switched(Duration::ZERO)])
     }
@@ -169,7 +172,11 @@ impl Served {
         if process.revision == self.latest && self.failing.take().is_some_and(|failing| failing.refusing) {
             acts.push(Act::Readmit);
         }
+        let is_first = process.revision == self.serving;
         acts.extend(self.settle(now));
+        if let Some(asked) = self.asked.take_if(|_| is_first) {
+            acts.push(Act::Switched(now - asked));
+        }
         Some(acts)
     }
 
@@ -238,12 +245,18 @@ impl Served {
         self.spec.blocked.is_none() && self.failing.as_ref().is_none_or(|failing| failing.until <= now)
     }
 
+    /// Whether a second process would not find what the first one holds.
+    fn is_alone(&self) -> bool {
+        self.spec.alone || self.spec.port.is_some()
+    }
+
     /// Brings the processes to what they should be.
     fn settle(&mut self, now: Instant) -> Vec<Act> {
         let mut acts = Vec::new();
         if self.serving != self.latest {
             let new = self.count(&self.latest, State::Ready);
-            if new == 0 && self.count(&self.serving, State::Ready) > 0 {
+            let beside = !self.is_alone() || self.spec.blocked.is_some();
+            if new == 0 && self.count(&self.serving, State::Ready) > 0 && beside {
                 // The old ones keep the requests, and one new one shows whether it comes up. A failure is not tried again
                 // before something changes: each try would be told.
                 let trying = self.count(&self.latest, State::Starting) > 0;
@@ -255,12 +268,15 @@ impl Served {
             }
             self.serving = self.latest.clone();
             acts.push(Act::Show);
-            acts.push(Act::Switched(self.asked.take().map_or(Duration::ZERO, |asked| now - asked)));
+            if !self.is_alone() || self.processes.is_empty() || self.desired == 0 {
+                acts.push(Act::Switched(self.asked.take().map_or(Duration::ZERO, |asked| now - asked)));
+            }
             let serving = self.serving.clone();
             acts.extend(self.end_where(&Ended::Replaced, |process| process.revision != serving));
         }
         let there = self.alive(&self.serving);
-        if there < self.desired && self.may_start(now) {
+        let has_room = !self.is_alone() || self.processes.is_empty();
+        if there < self.desired && has_room && self.may_start(now) {
             acts.extend((there..self.desired).map(|_| Act::Start));
         }
         acts.extend(self.lower());
@@ -309,10 +325,10 @@ impl Served {
     }
 }
 
-/// What it asks of the scaler. With a fixed port a second instance would find the port taken.
+/// What it asks of the scaler.
 fn bounds(spec: &FunctionSpec) -> Spec {
     let asked = flint_kube::scaling::spec(&spec.effective);
-    let max = if spec.port.is_some() { 1 } else { asked.max };
+    let max = if spec.alone || spec.port.is_some() { 1 } else { asked.max };
     Spec { min: asked.min.min(max), max, ..asked }
 }
 

@@ -84,8 +84,8 @@ impl Loader {
         spec.port = custom.as_ref().and_then(|runtime| runtime.spec.port);
         if self.debugged.contains_key(&key) {
             spec.effective.timeout = DEBUGGED_TIMEOUT;
-            spec.effective.max_replicas = 1;
             spec.effective.min_replicas = 1;
+            spec.alone = true;
         }
         let language = match launched {
             Ok(launch) => {

@@ -35,6 +35,18 @@ async fn a_save_is_told_once_with_its_file() {
 }
 
 #[tokio::test]
+async fn a_file_that_is_saved_by_way_of_another_is_the_only_change() {
+    let folder = Folder::new();
+    let file = folder.write("app.py", "1");
+    let gone = folder.write("gone.py", "1");
+    let mut watcher = Watcher::new(folder.watched());
+    let scratch = folder.write("sedX1y2", "2");
+    std::fs::rename(scratch, &file).unwrap();
+    std::fs::remove_file(&gone).unwrap();
+    assert_eq!(watcher.changed().await.files, [file, gone].into());
+}
+
+#[tokio::test]
 async fn whoever_stops_waiting_in_the_middle_of_a_save_hears_of_it_later() {
     let folder = Folder::new();
     let file = folder.write("app.py", "1");

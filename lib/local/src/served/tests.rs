@@ -28,7 +28,7 @@ impl Rig {
         let function = flint_api::Function::new("hello", spec);
         let spec = FunctionSpec::new(&function, Mode::Lambda, "/code".into(), vec!["run".to_owned()]);
         let now = Instant::now();
-        let (served, acts) = Served::new(spec.clone(), now, Timestamp::UNIX_EPOCH);
+        let (served, acts) = Served::new(spec.clone(), Timestamp::UNIX_EPOCH);
         assert_eq!(acts, [Act::Show, Act::Switched(Duration::ZERO)]);
         Self { served, start: now, now, spec, count: 0 }
     }
@@ -224,4 +224,32 @@ fn scaling_and_schedules_make_no_revision_and_everything_else_does() {
     assert!(!same(&|spec| spec.memory = Some(1)));
     assert!(!same(&|spec| spec.effective.timeout = flint_api::Duration::from_secs(1)));
     assert!(!same(&|spec| drop(spec.env.insert("A".to_owned(), "b".to_owned()))));
+}
+
+#[test]
+fn of_a_function_that_holds_a_port_the_old_process_ends_before_the_new_one_begins() {
+    let mut rig = Rig::new(1);
+    rig.spec.alone = true;
+    rig.served.update(rig.spec.clone(), rig.now);
+    assert_eq!(rig.pass(2), [Act::Start]);
+    rig.ready("1");
+    assert_eq!(rig.change(), [Act::Show, Act::Show, ends("1", Ended::Replaced)]);
+    assert_eq!(rig.pass(2), [], "the old one is still there");
+    assert_eq!(rig.ended("1"), (Ended::Replaced, vec![Act::Start]));
+    rig.now += Duration::from_secs(3);
+    assert_eq!(rig.ready("2"), [Act::Switched(Duration::from_secs(5))]);
+}
+
+#[test]
+fn a_function_that_holds_a_port_keeps_its_process_where_the_new_one_cannot_even_be_tried() {
+    let mut rig = Rig::new(1);
+    rig.spec.port = Some(8080);
+    rig.served.update(rig.spec.clone(), rig.now);
+    rig.pass(2);
+    rig.ready("1");
+    rig.spec.blocked = Some(flint_gateway::function::Blocked {
+        reason: "NotInstalled".to_owned(),
+        message: "no perl".to_owned(),
+    });
+    assert!(!rig.change().contains(&ends("1", Ended::Replaced)));
 }
