@@ -84,7 +84,7 @@ impl PublishArgs {
             handler: spec.handler.as_deref().unwrap_or_default(),
             debug: None,
         };
-        let compiled = languages::for_cluster(&wanted, &Here, &Cache::of_user());
+        let compiled = languages::for_cluster(&wanted, &Here::default(), &Cache::of_user());
         let compiled = compiled.map_err(|Missing { what, remedy }| Error::platform(what).try_this(remedy))?;
         let mut files = match &compiled {
             // A program is too large for a Function's text: nobody waits for a compiler to learn that there is no place for it.

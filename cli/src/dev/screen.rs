@@ -11,7 +11,7 @@ use flint_local::{Caller, Ended, Event, Invocation, Key, Log, Reason, Told};
 
 use super::{
     frame,
-    load::{Known, Loaded},
+    load::{Known, Loaded, Remark},
 };
 use crate::{
     languages,
@@ -53,6 +53,8 @@ const AT_START: [&str; 4] = [
 ];
 /// Errors that are remembered.
 const SHOWN: usize = 16;
+/// What a failure means to those who call.
+const BEFORE: &str = "the version before serves on";
 /// What an id is known by: enough to search for.
 const ID: usize = 8;
 
@@ -118,6 +120,13 @@ impl Screen {
                 if self.served.insert(function.clone()) { Level::Debug } else { Level::Info },
                 format!("{GOOD}↻{GOOD:#} {} is up to date after {} ms", function.name, took.as_millis()),
             ),
+            // What to do about it stood there with the remark.
+            Event::FunctionFailed { function, reason, older_serves, .. }
+                if self.was_said(function, reason) =>
+            {
+                let name = &function.name;
+                (Level::Error, older_serves.then(|| format!("{DIM}{name}: {BEFORE}{DIM:#}"))?)
+            }
             Event::FunctionFailed { function, reason, older_serves, .. } => {
                 (Level::Error, self.failed(function, reason, *older_serves))
             }
@@ -170,6 +179,16 @@ impl Screen {
         }
     }
 
+    /// Whether it is among what was remarked about the function when it was read.
+    fn was_said(&self, function: &Key, reason: &Reason) -> bool {
+        self.functions.get(function).is_some_and(|known| {
+            known
+                .remarks
+                .iter()
+                .any(|remark| matches!(remark, Remark::Problem(what, _) if *what == reason.message))
+        })
+    }
+
     fn failed(&mut self, function: &Key, reason: &Reason, older_serves: bool) -> String {
         let mut text = format!("{BAD}✗{BAD:#} {} does not start: {BAD}{reason}{BAD:#}", function.name);
         let all = format!("{reason}\n{}", reason.stack_trace.join("\n"));
@@ -181,7 +200,7 @@ impl Screen {
             let _ = write!(text, "\n  {GOOD}try:{GOOD:#} {hint}");
         }
         if older_serves {
-            let _ = write!(text, "\n  {DIM}the version before serves on{DIM:#}");
+            let _ = write!(text, "\n  {DIM}{BEFORE}{DIM:#}");
         }
         text
     }

@@ -92,9 +92,9 @@ const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 
 impl Served {
     /// A function that is new.
-    pub(crate) fn new(spec: FunctionSpec, created: Timestamp) -> (Self, Vec<Act>) {
+    pub(crate) fn new(spec: FunctionSpec, now: Instant, created: Timestamp) -> (Self, Vec<Act>) {
         let latest = revision(&spec, 0);
-        let served = Self {
+        let mut served = Self {
             bounds: bounds(&spec),
             desired: spec.effective.min_replicas,
             serving: latest.clone(),
@@ -107,7 +107,11 @@ impl Served {
             restarts: 0,
             asked: None,
         };
-        (served, vec![Act::Show, Act::Switched(Duration::ZERO)])
+        let failed = served.fail_if_blocked(now);
+        let mut acts = vec![Act::Show];
+        acts.extend(failed.is_empty().then_some(Act::Switched(Duration::ZERO)));
+        acts.extend(failed);
+        (served, acts)
     }
 
     /// Its spec has changed, perhaps.
@@ -141,13 +145,16 @@ impl Served {
         }
         acts.push(Act::Show);
         acts.extend(self.settle(now));
-        if let Some(blocked) = self.spec.blocked.clone()
-            && self.latest != self.serving
-        {
-            let reason = Reason::new(blocked.reason, blocked.message);
-            acts.extend(self.fail(reason, now));
+        if self.latest != self.serving || self.count(&self.serving, State::Ready) == 0 {
+            acts.extend(self.fail_if_blocked(now));
         }
         acts
+    }
+
+    /// What cannot even be tried has failed already.
+    fn fail_if_blocked(&mut self, now: Instant) -> Vec<Act> {
+        let Some(blocked) = self.spec.blocked.clone() else { return Vec::new() };
+        self.fail(Reason::new(blocked.reason, blocked.message), now)
     }
 
     /// A process that was asked for is there, not ready yet.
@@ -268,7 +275,8 @@ impl Served {
             }
             self.serving = self.latest.clone();
             acts.push(Act::Show);
-            if !self.is_alone() || self.processes.is_empty() || self.desired == 0 {
+            let waits = self.is_alone() && !self.processes.is_empty() && self.desired > 0;
+            if !waits && self.spec.blocked.is_none() {
                 acts.push(Act::Switched(self.asked.take().map_or(Duration::ZERO, |asked| now - asked)));
             }
             let serving = self.serving.clone();

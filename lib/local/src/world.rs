@@ -320,7 +320,7 @@ impl World {
             let acts = match self.functions.get_mut(&key) {
                 Some(served) => served.update(spec, now),
                 None => {
-                    let (served, acts) = Served::new(spec, Timestamp::now());
+                    let (served, acts) = Served::new(spec, now, Timestamp::now());
                     self.functions.insert(key.clone(), served);
                     acts
                 }

@@ -110,6 +110,22 @@ fn a_failed_start_is_drawn_once_and_says_what_serves() {
 }
 
 #[test]
+fn what_was_remarked_when_the_files_were_read_is_not_said_again() {
+    let mut screen = screen(std::path::Path::new("/code"));
+    let what = "hello is written in Go, and there is no go on the PATH";
+    let known = screen.functions.get_mut(&key()).unwrap();
+    known.remarks.push(Remark::Problem(what.to_owned(), Some("brew install go".to_owned())));
+    let failed = |older_serves| Event::FunctionFailed {
+        function: key(),
+        revision: "r".into(),
+        reason: Reason::new("NotInstalled", what),
+        older_serves,
+    };
+    assert_eq!(shown(&mut screen, failed(false)), None);
+    assert_eq!(shown(&mut screen, failed(true)).unwrap(), "hello: the version before serves on");
+}
+
+#[test]
 fn a_missing_module_comes_with_the_command_that_installs_it() {
     let folder = tempfile::tempdir().unwrap();
     let reason =

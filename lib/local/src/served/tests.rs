@@ -28,7 +28,7 @@ impl Rig {
         let function = flint_api::Function::new("hello", spec);
         let spec = FunctionSpec::new(&function, Mode::Lambda, "/code".into(), vec!["run".to_owned()]);
         let now = Instant::now();
-        let (served, acts) = Served::new(spec.clone(), Timestamp::UNIX_EPOCH);
+        let (served, acts) = Served::new(spec.clone(), now, Timestamp::UNIX_EPOCH);
         assert_eq!(acts, [Act::Show, Act::Switched(Duration::ZERO)]);
         Self { served, start: now, now, spec, count: 0 }
     }
@@ -252,4 +252,18 @@ fn a_function_that_holds_a_port_keeps_its_process_where_the_new_one_cannot_even_
         message: "no perl".to_owned(),
     });
     assert!(!rig.change().contains(&ends("1", Ended::Replaced)));
+}
+
+#[test]
+fn a_function_that_cannot_be_tried_from_the_start_says_so() {
+    let rig = Rig::new(0);
+    let blocked = flint_gateway::function::Blocked {
+        reason: "BuildFailed".to_owned(),
+        message: "hello: cannot find `x`".to_owned(),
+    };
+    let spec = FunctionSpec { blocked: Some(blocked), ..rig.spec };
+    let (served, acts) = Served::new(spec, rig.now, Timestamp::UNIX_EPOCH);
+    let why = Reason::new("BuildFailed", "hello: cannot find `x`");
+    assert!(acts.contains(&Act::Failed(why.clone(), false)), "{acts:?}");
+    assert_eq!(served.failing.map(|failing| failing.reason), Some(why));
 }
