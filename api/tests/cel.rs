@@ -130,6 +130,8 @@ fn accepts_what_is_right() {
         ),
         from(json!({"git": {"url": "https://git.example.com:8443/team/functions.git"}})),
         from(json!({"oci": {"reference": format!("registry.example.com:5000/code@sha256:{digest}")}})),
+        from(json!({"oci": {"reference": "ghcr.io/team/code:1.4", "secretRef": {"name": "s"}}})),
+        from(json!({"oci": {"reference": format!("localhost:5000/a/b_c:1@sha256:{digest}")}})),
         named("a"),
         named(&"a".repeat(49)),
         runtime(json!({})),
@@ -206,7 +208,12 @@ fn refuses_what_is_wrong_and_says_what_to_write() {
             from(json!({"git": {"url": "https://x/y", "path": "/abs"}})),
             "write a folder below the repository's root",
         ),
-        (from(json!({"oci": {"reference": "registry/code:latest"}})), "write the artifact with its digest"),
+        (
+            from(json!({"oci": {"reference": "registry.example.com/code"}})),
+            "write the artifact as registry/repository:tag",
+        ),
+        (from(json!({"oci": {"reference": "https://registry.example.com/code:1"}})), "write the artifact as"),
+        (from(json!({"oci": {"reference": "registry.example.com/../code:1"}})), "write the artifact as"),
         // Names.
         (named(&"a".repeat(50)), "at most 49 characters"),
         (named("9lives"), "beginning with a letter"),

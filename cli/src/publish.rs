@@ -139,7 +139,7 @@ impl PublishArgs {
             self.send(&artifact, &place, output).await?;
         }
         let reference = format!("{}/{}@{}", place.registry(), place.repository(), artifact.digest());
-        Ok(Source { oci: Some(Oci { reference }), ..Source::default() })
+        Ok(Source { oci: Some(Oci { reference, secret_ref: None }), ..Source::default() })
     }
 
     async fn send(&self, artifact: &Artifact, place: &Reference, output: &Output) -> Result<(), Error> {

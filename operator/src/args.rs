@@ -3,6 +3,7 @@
 use std::{
     net::{IpAddr, SocketAddr},
     path::PathBuf,
+    sync::Arc,
     time::Duration,
 };
 
@@ -92,6 +93,9 @@ pub(crate) struct Args {
     /// How often the branches and tags of sources are looked at; 0s is never, but for the annotation flint.dev/refresh.
     #[arg(long, env = "FLINT_SOURCE_INTERVAL", default_value = "2m")]
     source_interval: flint_api::Duration,
+    /// Registries of sources that are asked without TLS, HOST:PORT, separated by commas.
+    #[arg(long, env = "FLINT_INSECURE_REGISTRIES", value_delimiter = ',')]
+    insecure_registries: Vec<String>,
     /// A file of certificates in PEM that servers of sources may be signed by, beside the public authorities. It is read at each fetch.
     #[arg(long, env = "FLINT_SOURCE_CA_FILE")]
     pub(crate) source_ca_file: Option<PathBuf>,
@@ -140,6 +144,11 @@ impl Args {
     pub(crate) fn bounds(&self) -> Bounds {
         let limits = Limits { unpacked: self.unpacked_limit, ..Limits::default() };
         Bounds { archive: self.archive_limit, repository: self.repository_limit, limits }
+    }
+
+    /// Registries that are asked without TLS.
+    pub(crate) fn insecure_registries(&self) -> Arc<[String]> {
+        self.insecure_registries.iter().filter(|name| !name.is_empty()).cloned().collect()
     }
 
     /// How often what moves is looked at, if ever.

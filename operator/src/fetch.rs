@@ -24,8 +24,10 @@ mod credentials;
 mod failure;
 mod git;
 mod http;
+mod oci;
 mod order;
 mod reach;
+mod registry;
 mod trust;
 
 pub(crate) use failure::Failure;
@@ -58,6 +60,8 @@ pub(crate) struct Workshop {
     pub(crate) volume: Arc<Volume>,
     /// What they may cost.
     pub(crate) bounds: Bounds,
+    /// HOST:PORT of registries that are asked without TLS.
+    pub(crate) insecure: Arc<[String]>,
 }
 
 /// What a source may cost.
@@ -78,7 +82,7 @@ pub(crate) struct Made {
     pub(crate) digest: String,
     /// Its size.
     pub(crate) bytes: u64,
-    /// What the source was at that moment: a commit.
+    /// What the source was at that moment: a commit, or an artifact's digest.
     pub(crate) resolved: Option<String>,
 }
 
@@ -218,10 +222,13 @@ impl Fetcher {
         let fetch = async {
             let mut credentials = Credentials::read(&self.client, &key.namespace, order.secret()).await?;
             credentials.authorities.extend(self.trust.read().await?);
-            let http = Http::new(self.reach, credentials)?;
+            let (workshop, reach) = (&self.workshop, self.reach);
             match &order.what {
-                What::Archive(archive) => archive::fetch(archive, http, &self.workshop).await,
-                What::Git(git) => git::fetch(git, http, &self.workshop, known).await,
+                What::Archive(archive) => {
+                    archive::fetch(archive, Http::new(reach, credentials)?, workshop).await
+                }
+                What::Git(git) => git::fetch(git, Http::new(reach, credentials)?, workshop, known).await,
+                What::Oci(oci) => oci::fetch(oci, reach, credentials, workshop, known).await,
             }
         };
         let late = || {
@@ -247,7 +254,7 @@ impl Fetcher {
     pub(crate) fn for_tests(client: Client, stores: Stores, folder: &tempfile::TempDir) -> Arc<Self> {
         let volume = Arc::new(Volume::open(folder.path(), 1 << 20).expect("a volume"));
         let bounds = Bounds { archive: 1 << 20, repository: 1 << 20, limits: Limits::default() };
-        let workshop = Workshop { volume, bounds };
+        let workshop = Workshop { volume, bounds, insecure: Arc::default() };
         let (reach, trust) = (Reach::default(), Trust::default());
         let fetcher = Self::new(client, stores, workshop, reach, trust, None, &Registry::new());
         Arc::new(fetcher.expect("a fetcher"))

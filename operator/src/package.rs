@@ -28,7 +28,7 @@ pub(crate) struct Package {
     pub(crate) data: Option<Bytes>,
     /// What it was fetched as, where it was: a revision remembers it, so that nobody fetches it twice.
     pub(crate) source: Option<String>,
-    /// What that was at that moment, where it may be something else later: a commit.
+    /// What that was at that moment, where it may be something else later: a commit, or an artifact's digest.
     pub(crate) resolved: Option<String>,
 }
 

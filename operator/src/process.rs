@@ -88,7 +88,7 @@ async fn operate(args: Args) -> anyhow::Result<()> {
     let fetcher = Arc::new(Fetcher::new(
         client.clone(),
         stores.clone(),
-        Workshop { volume: Arc::clone(&volume), bounds: args.bounds() },
+        Workshop { volume: Arc::clone(&volume), bounds: args.bounds(), insecure: args.insecure_registries() },
         Reach::default(),
         Trust::new(args.source_ca_file.clone()),
         args.source_interval(),

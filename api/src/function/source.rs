@@ -117,11 +117,14 @@ pub struct Git {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Oci {
-    /// registry/repository@sha256:digest
+    /// `registry/repository@sha256:digest`, or with a tag, which is followed when it moves.
     #[schemars(length(max = 512))]
     #[x_kube(validation = invalid(
-        "self.matches('^[a-zA-Z0-9][a-zA-Z0-9._/:-]*@sha256:[0-9a-f]{64}$')",
-        "write the artifact with its digest, registry/repository@sha256: and 64 hex digits, so that the code cannot change unseen"
+        "self.matches('^[a-zA-Z0-9][a-zA-Z0-9.-]*(:[0-9]+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+(:[a-zA-Z0-9_][a-zA-Z0-9._-]*(@sha256:[0-9a-f]{64})?|@sha256:[0-9a-f]{64})$')",
+        "write the artifact as registry/repository:tag, or registry/repository@sha256: and 64 hex digits, so that the code cannot change unseen"
     ))]
     pub reference: String,
+    /// Secret with credentials.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<NameRef>,
 }

@@ -93,6 +93,9 @@ pub struct SourceStatus {
     /// Of `git`: the commit that the branch or tag was at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<String>,
+    /// Of `oci`: the digest that the tag was at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
 }
 
 /// What became of a schedule.

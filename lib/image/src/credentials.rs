@@ -85,9 +85,14 @@ impl Credentials {
         self.registries.insert(host(registry).into(), (name.into(), password.into()));
     }
 
+    /// The name and the password for a registry.
+    pub fn get(&self, registry: &str) -> Option<(&str, &str)> {
+        self.registries.get(host(registry)).map(|(name, password)| (name.as_str(), password.as_str()))
+    }
+
     pub(crate) fn of(&self, registry: &str) -> RegistryAuth {
-        match self.registries.get(host(registry)) {
-            Some((name, password)) => RegistryAuth::Basic(name.clone(), password.clone()),
+        match self.get(registry) {
+            Some((name, password)) => RegistryAuth::Basic(name.to_owned(), password.to_owned()),
             None => RegistryAuth::Anonymous,
         }
     }

@@ -18,12 +18,16 @@ pub(crate) struct Credentials {
     basic: Option<(String, String)>,
     token: Option<String>,
     headers: Vec<(HeaderName, HeaderValue)>,
+    /// Names and passwords of registries.
+    registries: Option<flint_image::Credentials>,
     /// Certificates that are good beside the usual ones.
     pub(crate) authorities: Vec<Certificate>,
 }
 
 /// A key that begins so is a header.
 const HEADER: &str = "header.";
+/// The key of a Secret of the type kubernetes.io/dockerconfigjson.
+const DOCKER: &str = ".dockerconfigjson";
 
 // === impl Credentials ===
 
@@ -69,6 +73,11 @@ impl Credentials {
             credentials.authorities = Certificate::from_pem_bundle(pem.as_bytes())
                 .map_err(|_| wrong("ca.crt holds no certificates in PEM"))?;
         }
+        if let Some(json) = take(DOCKER) {
+            let registries = flint_image::Credentials::from_json(json.as_bytes());
+            credentials.registries =
+                Some(registries.map_err(|error| wrong(&format!("{DOCKER} cannot be read: {error}")))?);
+        }
         for (key, value) in text {
             let Some(header) = key.strip_prefix(HEADER) else { continue };
             let header = header.parse().map_err(|_| wrong(&format!("{key} names no header")))?;
@@ -80,11 +89,21 @@ impl Credentials {
         if credentials.basic.is_none()
             && credentials.token.is_none()
             && credentials.headers.is_empty()
+            && credentials.registries.is_none()
             && credentials.authorities.is_empty()
         {
-            return Err(wrong("it has none of username and password, token, header.NAME, ca.crt"));
+            return Err(wrong(
+                "it has none of username and password, token, header.NAME, .dockerconfigjson, ca.crt",
+            ));
         }
         Ok(credentials)
+    }
+
+    /// The name and the password for a registry, which says itself how it wants to hear them: they are not said unasked then.
+    pub(crate) fn take_basic(&mut self, registry: &str) -> Option<(String, String)> {
+        let docker = self.registries.as_ref().and_then(|all| all.get(registry));
+        let docker = docker.map(|(name, password)| (name.to_owned(), password.to_owned()));
+        self.basic.take().or(docker)
     }
 
     /// Says who asks.
@@ -124,6 +143,10 @@ mod tests {
         let basic = parse(&[("username", "anna"), ("password", "secret\n")]).unwrap();
         assert_eq!(basic.basic, Some(("anna".into(), "secret".into())));
         assert_eq!(parse(&[("token", "t")]).unwrap().token.as_deref(), Some("t"));
+        let docker = r#"{"auths": {"registry.example": {"auth": "YW5uYTpzZWNyZXQ="}}}"#;
+        let mut docker = parse(&[(".dockerconfigjson", docker)]).unwrap();
+        assert_eq!(docker.take_basic("registry.example"), Some(("anna".into(), "secret".into())));
+        assert_eq!(docker.take_basic("another.example"), None);
         let headers = parse(&[("header.PRIVATE-TOKEN", "t"), ("other", "x")]).unwrap().headers;
         assert_eq!(headers.len(), 1);
         assert!(headers[0].0 == "private-token" && headers[0].1.is_sensitive());
@@ -131,9 +154,13 @@ mod tests {
 
     #[test]
     fn a_secret_that_says_nothing_is_named_with_what_it_lacks() {
-        for wrong in
-            [&[("user", "anna")][..], &[("ca.crt", "x")], &[("header.a b", "x")], &[("header.a", "\u{1}")]]
-        {
+        for wrong in [
+            &[("user", "anna")][..],
+            &[("ca.crt", "x")],
+            &[(".dockerconfigjson", "x")],
+            &[("header.a b", "x")],
+            &[("header.a", "\u{1}")],
+        ] {
             let failure = parse(wrong).err().unwrap();
             assert_eq!(failure.reason, problem::CREDENTIALS_UNREADABLE);
             assert!(failure.message.contains("Secret repo") && failure.heals, "{failure:?}");

@@ -20,6 +20,7 @@ pub(crate) struct Http {
     client: Client,
     reach: Reach,
     credentials: Credentials,
+    plain: bool,
 }
 
 const CONNECT: Duration = Duration::from_secs(10);
@@ -27,14 +28,20 @@ const CONNECT: Duration = Duration::from_secs(10);
 const SILENCE: Duration = Duration::from_secs(60);
 /// GitHub's archives are behind two.
 const REDIRECTS: usize = 5;
+const AUTHORIZATION: &str = "authorization";
 
 // === impl Http ===
 
 impl Http {
     /// A client that says who it is, to the server that it is asked to talk to and to no other.
     pub(crate) fn new(reach: Reach, credentials: Credentials) -> Result<Self, Failure> {
+        Self::with(reach, credentials, false)
+    }
+
+    /// The same, `plain` for a server that the installation says may be asked without TLS.
+    pub(crate) fn with(reach: Reach, credentials: Credentials, plain: bool) -> Result<Self, Failure> {
         let client = Client::builder()
-            .https_only(true)
+            .https_only(!plain)
             .redirect(Policy::none())
             .connect_timeout(CONNECT)
             .read_timeout(SILENCE)
@@ -43,36 +50,44 @@ impl Http {
             .user_agent(concat!("flint-operator/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| Failure::unreachable("The source", chain(&error)))?;
-        Ok(Self { client, reach, credentials })
+        Ok(Self { client, reach, credentials, plain })
     }
 
     /// The answer to a GET, with a good status, wherever it was redirected to.
     pub(crate) async fn get(&self, url: &str, headers: &[(&str, &str)]) -> Result<Response, Failure> {
+        let response = self.ask(url, headers).await?;
+        let status = response.status();
+        if status.is_success() { Ok(response) } else { Err(answered(&shown(response.url()), status)) }
+    }
+
+    /// The same with any status. An `authorization` among the headers stands in the place of the credentials, and goes no further
+    /// than they do.
+    pub(crate) async fn ask(&self, url: &str, headers: &[(&str, &str)]) -> Result<Response, Failure> {
         let invalid = |why: &str| {
             Failure::lasting(problem::SOURCE_INVALID, format!("{url} cannot be asked for: {why}."))
         };
         let first = Url::parse(url).map_err(|error| invalid(&error.to_string()))?;
+        let is_authorization = |(name, _): &&(&str, &str)| name.eq_ignore_ascii_case(AUTHORIZATION);
+        let signed = headers.iter().any(|header| is_authorization(&header));
         let mut at = first.clone();
         for _ in 0..=REDIRECTS {
             let shown = shown(&at);
-            if at.scheme() != "https" {
+            let near = at.origin() == first.origin();
+            if at.scheme() != "https" && !(self.plain && near) {
                 return Err(invalid(&format!("it leads to {shown}, which is not https")));
             }
             self.reach.allows_url(&at).map_err(|refused| refused_address(&shown, refused))?;
             let mut request = self.client.get(at.clone());
-            for (name, value) in headers {
+            for (name, value) in headers.iter().filter(|header| near || !is_authorization(header)) {
                 request = request.header(*name, *value);
             }
-            if at.origin() == first.origin() {
+            if near && !signed {
                 request = self.credentials.sign(request);
             }
             let response = request.send().await.map_err(|error| failed(&shown, &error))?;
             let status = response.status();
-            if status.is_success() {
-                return Ok(response);
-            }
             let next = response.headers().get(header::LOCATION).filter(|_| status.is_redirection());
-            let Some(next) = next else { return Err(answered(&shown, status)) };
+            let Some(next) = next else { return Ok(response) };
             at = next
                 .to_str()
                 .ok()
@@ -80,6 +95,11 @@ impl Http {
                 .ok_or_else(|| invalid(&format!("{shown} redirects to nowhere")))?;
         }
         Err(invalid(&format!("it is redirected more than {REDIRECTS} times")))
+    }
+
+    /// How servers are asked.
+    pub(crate) fn scheme(&self) -> &'static str {
+        if self.plain { "http" } else { "https" }
     }
 
     /// The answer to a POST, with a good status. Who asks is said where the source's own URL, `first`, leads.
@@ -157,7 +177,8 @@ pub(crate) fn shown(url: &Url) -> String {
     format!("{}://{}{port}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path())
 }
 
-fn answered(shown: &str, status: StatusCode) -> Failure {
+/// What an answer without anything in it says.
+pub(crate) fn answered(shown: &str, status: StatusCode) -> Failure {
     match status.as_u16() {
         401 | 403 => Failure::passing(
             problem::SOURCE_REFUSED,

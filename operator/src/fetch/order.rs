@@ -1,6 +1,6 @@
 //! What a Function wants fetched: the part of its source that says so.
 
-use flint_api::{Archive, Function, Git, Source};
+use flint_api::{Archive, Function, Git, Oci, Source};
 
 /// What to fetch.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,6 +17,8 @@ pub(crate) enum What {
     Archive(Archive),
     /// In a repository.
     Git(Git),
+    /// In a registry.
+    Oci(Oci),
 }
 
 /// The annotation on a Function that has its source fetched again whenever it changes.
@@ -30,6 +32,7 @@ impl Order {
         let what = match function.spec.source.as_ref()? {
             Source { archive: Some(archive), .. } => What::Archive(archive.clone()),
             Source { git: Some(git), .. } => What::Git(git.clone()),
+            Source { oci: Some(oci), .. } => What::Oci(oci.clone()),
             _ => return None,
         };
         let refresh = function.metadata.annotations.as_ref().and_then(|all| all.get(REFRESH)).cloned();
@@ -45,6 +48,7 @@ impl Order {
                 let revision = revision.as_deref().unwrap_or("HEAD");
                 format!("git {url} {revision} {}", path.as_deref().unwrap_or("."))
             }
+            What::Oci(oci) => format!("oci {}", oci.reference),
         }
     }
 
@@ -56,6 +60,7 @@ impl Order {
                 let revision = flint_git::Revision::of(git.revision.as_deref());
                 !matches!(revision, flint_git::Revision::Commit(_))
             }
+            What::Oci(oci) => !oci.reference.contains('@'),
         }
     }
 
@@ -64,6 +69,7 @@ impl Order {
         let secret = match &self.what {
             What::Archive(archive) => &archive.secret_ref,
             What::Git(git) => &git.secret_ref,
+            What::Oci(oci) => &oci.secret_ref,
         };
         secret.as_ref().map(|secret| secret.name.as_str())
     }
@@ -90,6 +96,8 @@ mod tests {
             assert!(git(revision).moves(), "{revision:?}");
         }
         assert!(!git(Some(&"a".repeat(40))).moves());
+        let oci = |reference: &str| order(json!({"oci": {"reference": reference}})).moves();
+        assert!(oci("registry.example/code:1") && !oci("registry.example/code@sha256:00"));
         assert!(!order(json!({"archive": {"url": "https://example.com/a.zip", "sha256": "00"}})).moves());
     }
 

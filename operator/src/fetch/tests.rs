@@ -20,6 +20,7 @@ use crate::{
 };
 
 mod git;
+mod oci;
 
 /// A fetcher, the API server that has its Secrets, and its volume.
 struct Fetching {
@@ -69,7 +70,7 @@ impl Fetching {
         let limits = Limits { unpacked: 1 << 20, entries: 1000 };
         let bounds = Bounds { archive: 100_000, repository: 200_000, limits };
         let (client, registry) = (server.client(), Registry::new());
-        let workshop = Workshop { volume: Arc::clone(&volume), bounds };
+        let workshop = Workshop { volume: Arc::clone(&volume), bounds, insecure: Arc::default() };
         let interval = Some(Duration::from_millis(20));
         let fetcher = Fetcher::new(client, stores.clone(), workshop, reach, trust, interval, &registry);
         Self { fetcher: Arc::new(fetcher.unwrap()), volume, stores, server, _fill: fill, _folder: folder }

@@ -46,8 +46,6 @@ pub(crate) const STORE_FAILED: &str = "StoreFailed";
 pub(crate) const SOURCE_INVALID: &str = "SourceInvalid";
 /// The source names dependencies.
 pub(crate) const DEPENDENCIES_NOT_SUPPORTED: &str = "DependenciesNotSupported";
-/// That form of source comes later.
-pub(crate) const NOT_SUPPORTED_YET: &str = "NotSupportedYet";
 /// The template asks for what cannot be granted.
 pub(crate) const TEMPLATE_REFUSED: &str = "TemplateRefused";
 /// A field of the spec that only the whole can judge.

@@ -59,9 +59,6 @@ impl Sources {
         }
         self.fetcher.forget(key);
         let Some(source) = &function.spec.source else { return Ok(Ok(None)) };
-        if let Some(problem) = unsupported(source) {
-            return Ok(Err(problem));
-        }
         let version = match version(stores, key, function, source) {
             Ok(version) => version,
             Err(problem) => return Ok(Err(problem)),
@@ -191,13 +188,6 @@ fn deployed(stores: &Stores, key: &Key, function: &Function, source: &str) -> Op
 fn made(package: &Package) -> Made {
     let bytes = u64::try_from(package.size).unwrap_or(u64::MAX);
     Made { digest: package.digest.clone(), bytes, resolved: package.resolved.clone() }
-}
-
-fn unsupported(source: &Source) -> Option<Problem> {
-    source.oci.as_ref()?;
-    let text = "spec.source.oci is not supported yet: bring the code as spec.source.git or archive, write it in spec.source.inline, or \
-                serve it as spec.image.";
-    Some(Problem::build(problem::NOT_SUPPORTED_YET, text))
 }
 
 /// What changes whenever the files may have.

@@ -147,7 +147,10 @@ fn package(plan: &Plan, before: &FunctionStatus) -> (Option<PackageStatus>, Opti
     };
     let Some(package) = &design.package else { return (None, None) };
     let bytes = i64::try_from(package.size).unwrap_or(i64::MAX);
-    let source = package.resolved.clone().map(|resolved| SourceStatus { commit: Some(resolved) });
+    let source = package.resolved.clone().map(|resolved| match resolved.starts_with("sha256:") {
+        true => SourceStatus { digest: Some(resolved), ..SourceStatus::default() },
+        false => SourceStatus { commit: Some(resolved), ..SourceStatus::default() },
+    });
     (Some(PackageStatus { digest: package.digest.clone(), bytes }), source)
 }
 

@@ -424,11 +424,6 @@ async fn what_cannot_be_is_told_with_what_to_do() {
             "DependenciesNotSupported",
         ),
         (
-            json!({"runtime": "python3.11", "handler": "a.b", "source": {"git": {"url": "https://example.org/x"}}}),
-            "Built",
-            "NotSupportedYet",
-        ),
-        (
             json!({"runtime": "python3.11", "handler": "a.b", "source": {"inline": {"../a": "b"}}}),
             "Built",
             "SourceInvalid",
