@@ -51,11 +51,18 @@ async fn whoever_stops_waiting_in_the_middle_of_a_save_hears_of_it_later() {
     let folder = Folder::new();
     let file = folder.write("app.py", "1");
     let mut watcher = Watcher::new(folder.watched());
-    // Open for writing: the end of the save is waited for.
-    let mut writer = std::fs::File::options().append(true).open(&file).unwrap();
-    std::io::Write::write_all(&mut writer, b"2").unwrap();
-    assert!(timeout(Duration::from_millis(30), watcher.changed()).await.is_err());
-    drop(writer);
+    let gathered = Arc::clone(&watcher.gathered);
+    let heard = async {
+        while gathered.is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    folder.write("app.py", "2");
+    tokio::select! {
+        biased;
+        changes = watcher.changed() => panic!("before the end of the save: {changes:?}"),
+        () = heard => {}
+    }
     assert_eq!(watcher.changed().await.files, [file].into());
 }
 
