@@ -40,11 +40,11 @@ impl Terminal {
         let terminal = Self { room, mark, commands: 0 };
         let mut open = terminal.tmux(&["-f", "/dev/null", "new-session", "-d"]);
         open.args(SIZE).arg("-c").arg(folder);
-        // The number of the command is in the prompt, so that its end can be seen.
-        let ours = [("PS1", r"\#> "), ("HISTFILE", "/dev/null"), ("LANG", "C.UTF-8")];
-        for (name, value) in ours.iter().chain(variables) {
-            open.arg("-e").arg(format!("{name}={value}"));
-        }
+        // The number of the command is in the prompt, so that its end can be seen. The shell between tmux and ours keeps no PS1.
+        let ours = [("PROMPT_COMMAND", r"PS1='\#> '"), ("HISTFILE", "/dev/null"), ("LANG", "C.UTF-8")];
+        // What starts tmux' server hands its environment on to every shell in it.
+        open.envs(ours.iter().chain(variables).copied());
+        // The mark is not the server's own.
         open.arg("-e").arg(&terminal.mark).arg("bash --norc --noprofile");
         done(&open.output().expect("tmux"));
         terminal
@@ -99,7 +99,8 @@ impl Terminal {
         let (typed, next) = (format!("{}> ", self.commands), format!("{}>", self.commands + 1));
         let screen = eventually("the next prompt", PATIENCE, || async {
             let screen = self.screen();
-            if screen.lines().last() == Some(&next) { Ok(screen) } else { Err(Screen(screen)) }
+            // What is printed need not end its line.
+            if screen.ends_with(&next) { Ok(screen) } else { Err(Screen(screen)) }
         })
         .await;
         let of_it = screen.rsplit_once(&typed).map_or(screen.as_str(), |(_, after)| after);

@@ -140,7 +140,10 @@ async fn bring(
     loop {
         let away = match attempt(cluster, function, how).await {
             Ok((applied, change)) => {
-                progress.phase(&name, change, "");
+                // Of a dry run nothing is to be said before the result: nothing has become of it.
+                if !args.dry_run {
+                    progress.phase(&name, change, "");
+                }
                 return Ok((applied, change));
             }
             Err(Refused::Final(error)) => return Err(error),

@@ -114,7 +114,7 @@ async fn follow(api: Api<Function>, all: bool, output: &Output) -> Result<(), Er
     Ok(())
 }
 
-/// One line, in columns as wide as those of all lines before it.
+/// One line, in columns as wide as those of all lines before it, and of what most lines have sooner or later.
 fn print(
     row: &Row,
     shown: &BTreeMap<(String, String), Row>,
@@ -125,7 +125,13 @@ fn print(
         // A value for each change, as `kubectl get -w -o json` has it.
         return output.result(row, String::new);
     }
-    let rows: Vec<_> = shown.values().chain([row]).cloned().collect();
+    let usual = Row {
+        callable: Callable::Soon("Starting: ".to_owned()),
+        runtime: Some("python3.11".to_owned()),
+        revision: Some(format!("{}-00000000", row.name)),
+        ..row.clone()
+    };
+    let rows: Vec<_> = shown.values().chain([&usual, row]).cloned().collect();
     let text = render(&rows, all, Timestamp::now());
     if let (Some(heading), true) = (text.lines().next(), shown.is_empty()) {
         output.print(heading);

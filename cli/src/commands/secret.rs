@@ -87,7 +87,7 @@ struct Row {
     namespace: String,
     keys: Vec<String>,
     used_by: Vec<String>,
-    age: String,
+    created: Option<Timestamp>,
 }
 
 /// Marks the Secrets that this command made.
@@ -181,31 +181,31 @@ async fn ls(cluster: &Cluster, output: &Output) -> Result<(), Error> {
     let list = secrets(cluster).list(&selector).await.map_err(|error| failure("list secrets", error))?;
     let functions = cluster.functions().list(&ListParams::default()).await;
     let functions = functions.map_err(|error| failure("list functions", error))?.items;
-    let now = Timestamp::now();
-    let rows: Vec<_> = list.items.iter().map(|secret| row(secret, &functions, now)).collect();
-    output.result(&rows, || render(&rows, &cluster.namespace))
+    let rows: Vec<_> = list.items.iter().map(|secret| row(secret, &functions)).collect();
+    output.result(&rows, || render(&rows, &cluster.namespace, Timestamp::now()))
 }
 
-fn row(secret: &Secret, functions: &[Function], now: Timestamp) -> Row {
+fn row(secret: &Secret, functions: &[Function]) -> Row {
     let name = secret.name_any();
     let using = functions.iter().filter(|function| used_by(function).contains(&name));
     Row {
         namespace: secret.namespace().unwrap_or_default(),
         keys: secret.data.iter().flat_map(BTreeMap::keys).cloned().collect(),
         used_by: using.map(ResourceExt::name_any).collect(),
-        age: text::age(secret.metadata.creation_timestamp.as_ref().map(|time| time.0), now),
+        created: secret.metadata.creation_timestamp.as_ref().map(|time| time.0),
         name,
     }
 }
 
-fn render(rows: &[Row], namespace: &str) -> String {
+fn render(rows: &[Row], namespace: &str, now: Timestamp) -> String {
     if rows.is_empty() {
         return format!("no secrets in {namespace}: `flint secret set NAME KEY=VALUE` makes one");
     }
     let mut table = Table::new(["NAME", "KEYS", "USED BY", "AGE"]);
     for row in rows {
         let or_none = |names: &[String]| if names.is_empty() { "-".to_owned() } else { names.join(",") };
-        table.row([row.name.clone(), or_none(&row.keys), or_none(&row.used_by), row.age.clone()]);
+        let age = text::age(row.created, now);
+        table.row([row.name.clone(), or_none(&row.keys), or_none(&row.used_by), age]);
     }
     table.to_string()
 }

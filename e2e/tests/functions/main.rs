@@ -3,9 +3,11 @@
 mod burst;
 mod cli;
 mod deletion;
+mod golden;
 mod hello;
 mod misbehaviour;
 mod network;
+mod newcomer;
 mod refusals;
 mod schedules;
 mod sources;
