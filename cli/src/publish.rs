@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use flint_api::{Function, Oci, Source};
+use flint_api::{Function, NameRef, Oci, Source};
 use flint_image::{Artifact, Credentials, Platform, Reference, Registry};
 use flint_package::{Draft, Limits, Mode};
 use tempfile::NamedTempFile;
@@ -31,6 +31,9 @@ pub struct PublishArgs {
     /// The registry speaks HTTP, without TLS
     #[arg(long, env = "FLINT_PLAIN_HTTP", requires = "registry")]
     plain_http: bool,
+    /// The Secret that the cluster reads from the registry with, in the function's namespace
+    #[arg(long, env = "FLINT_REGISTRY_SECRET", value_name = "NAME", requires = "registry")]
+    registry_secret: Option<String>,
 }
 
 /// Whether packages are sent.
@@ -139,7 +142,8 @@ impl PublishArgs {
             self.send(&artifact, &place, output).await?;
         }
         let reference = format!("{}/{}@{}", place.registry(), place.repository(), artifact.digest());
-        Ok(Source { oci: Some(Oci { reference, secret_ref: None }), ..Source::default() })
+        let secret_ref = self.registry_secret.clone().map(|name| NameRef { name });
+        Ok(Source { oci: Some(Oci { reference, secret_ref }), ..Source::default() })
     }
 
     async fn send(&self, artifact: &Artifact, place: &Reference, output: &Output) -> Result<(), Error> {

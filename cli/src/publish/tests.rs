@@ -20,7 +20,11 @@ async fn published(files: &[(&str, &[u8])], registry: Option<&str>) -> Result<So
     }
     let project = load(&folder, &Options::default()).unwrap();
     let output = Output::new(&Args::parse_from(["flint", "--quiet", "deploy"]).global);
-    let args = PublishArgs { registry: registry.map(str::to_owned), plain_http: false };
+    let args = PublishArgs {
+        registry: registry.map(str::to_owned),
+        plain_http: false,
+        registry_secret: Some("pull".to_owned()),
+    };
     let function = args.publish(&project.functions[0], Sending::Not, &output).await?;
     Ok(function.spec.source.unwrap())
 }
@@ -40,7 +44,11 @@ async fn what_fits_is_the_functions_own_text_whatever_registry_there_is() {
 #[tokio::test]
 async fn what_does_not_fit_is_named_by_its_digest_which_the_same_files_share() {
     let binary: &[(&str, &[u8])] = &[PYTHON, ("model.bin", b"\0\xff")];
-    let reference = |source: Source| source.oci.unwrap().reference;
+    let reference = |source: Source| {
+        let oci = source.oci.unwrap();
+        assert_eq!(oci.secret_ref.unwrap().name, "pull");
+        oci.reference
+    };
     let one = reference(published(binary, PLACE_OF_OURS).await.unwrap());
     assert!(one.starts_with("registry.example.com/team/hello@sha256:"), "{one}");
     assert_eq!(one, reference(published(binary, PLACE_OF_OURS).await.unwrap()));
