@@ -328,7 +328,7 @@ impl Rules {
             );
         }
         if let Some(git) = &source.git {
-            self.hold(text::is_repository(&git.url), "spec.source.git.url", "write the repository's URL, such as https://github.com/team/functions.git or git@github.com:team/functions.git");
+            self.hold(text::is_repository(&git.url), "spec.source.git.url", "write the repository's https URL, such as https://github.com/team/functions.git; a name and a password belong into the Secret of secretRef");
             let revision = git.revision.as_deref();
             self.hold(
                 revision.is_none_or(|it| !it.is_empty() && !it.starts_with('-') && !it.contains(' ')),
@@ -339,12 +339,13 @@ impl Rules {
             self.hold(folder.is_none_or(|it| !it.is_empty() && !it.starts_with('/') && !it.contains("..")), "spec.source.git.path", "write a folder below the repository's root, such as functions/thumbnail: no leading '/', no '..'");
         }
         if let Some(oci) = &source.oci {
-            self.hold(text::is_artifact(&oci.reference), "spec.source.oci.reference", "write the artifact with its digest, registry/repository@sha256: and 64 hex digits, so that the code cannot change unseen");
+            self.hold(text::is_artifact(&oci.reference), "spec.source.oci.reference", "write the artifact as registry/repository:tag, or registry/repository@sha256: and 64 hex digits, so that the code cannot change unseen");
         }
         let names = [
             ("configMap", source.config_map.as_ref()),
             ("archive.secretRef", source.archive.as_ref().and_then(|archive| archive.secret_ref.as_ref())),
             ("git.secretRef", source.git.as_ref().and_then(|git| git.secret_ref.as_ref())),
+            ("oci.secretRef", source.oci.as_ref().and_then(|oci| oci.secret_ref.as_ref())),
         ];
         for (field, name) in names {
             self.hold(name.is_none_or(|name| is_name(&name.name)), format!("spec.source.{field}.name"), "write the name of a ConfigMap or Secret of the same namespace, such as thumbnail-code: lower-case letters, digits, '-' and '.'");

@@ -177,7 +177,8 @@ fn gather(schema: &Value, messages: &mut BTreeSet<String>) {
     {"name": "c", "cron": "rate(12 hours)"}, {"name": "d", "cron": "at(2027-01-31T09:00:00)"}]})))]
 #[case::provided(code(json!({"runtime": "provided.rust", "handler": null})))]
 #[case::image(image(json!({"port": 3000, "command": ["/bin/web"], "concurrency": 250})))]
-#[case::git(source(json!({"git": {"url": "git@github.com:team/functions.git", "revision": "v1.2"}})))]
+#[case::git(source(json!({"git": {"url": "https://github.com/team/functions.git", "revision": "v1.2"}})))]
+#[case::artifact(source(json!({"oci": {"reference": "127.0.0.1:5000/team/thumbnail:1.4", "secretRef": {"name": "registry"}}})))]
 #[case::quantities(code(json!({"resources": {"limits": {"memory": "1.5Gi", "cpu": "500m"}, "requests": {"memory": "1e8", "cpu": "2"}}})))]
 #[case::rps(code(json!({"scaling": {"metric": "rps", "target": 250.5, "minReplicas": 3}})))]
 fn what_is_right_breaks_none(#[case] function: Value) {

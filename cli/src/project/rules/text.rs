@@ -1,5 +1,9 @@
 //! The forms of text that rules ask for, as the definitions' patterns have them.
 
+use std::sync::LazyLock;
+
+use regex::Regex;
+
 /// A DNS-1123 label.
 pub(super) fn is_label(text: &str) -> bool {
     bounded(text, |byte| byte.is_ascii_lowercase() || byte.is_ascii_digit(), b"-")
@@ -71,28 +75,26 @@ pub(super) fn is_sha256(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
 }
 
-/// A repository's URL, or `user@host:path`.
+/// A repository's https URL, without a name in it.
 pub(super) fn is_repository(text: &str) -> bool {
-    if text.contains(' ') {
-        return false;
-    }
-    if let Some(rest) = text.strip_prefix("https://").or_else(|| text.strip_prefix("ssh://")) {
-        return !rest.is_empty();
-    }
-    let Some((user, (host, path))) =
-        text.split_once('@').and_then(|(user, rest)| Some((user, rest.split_once(':')?)))
-    else {
+    let Some((host, path)) = text.strip_prefix("https://").and_then(|rest| rest.split_once('/')) else {
         return false;
     };
-    let plain = |text: &str| !text.is_empty() && !text.contains(['@', ':', '/']);
-    plain(user) && !host.is_empty() && !host.contains(['/', '@']) && !path.is_empty()
+    !host.is_empty()
+        && !host.contains([' ', '?', '#', '@'])
+        && !path.is_empty()
+        && !path.contains([' ', '?', '#'])
 }
 
-/// An artifact with its digest.
+/// An artifact with its tag, its digest, or both.
 pub(super) fn is_artifact(text: &str) -> bool {
-    let Some((name, digest)) = text.split_once("@sha256:") else { return false };
-    let good = |byte: u8| byte.is_ascii_alphanumeric() || b"._/:-".contains(&byte);
-    name.starts_with(|first: char| first.is_ascii_alphanumeric())
-        && name.bytes().all(good)
-        && is_sha256(digest)
+    // The definition's own expression.
+    static ARTIFACT: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        Regex::new(
+            "^[a-zA-Z0-9][a-zA-Z0-9.-]*(:[0-9]+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+\
+             (:[a-zA-Z0-9_][a-zA-Z0-9._-]*(@sha256:[0-9a-f]{64})?|@sha256:[0-9a-f]{64})$",
+        )
+        .ok()
+    });
+    ARTIFACT.as_ref().is_some_and(|artifact| artifact.is_match(text))
 }
