@@ -9,9 +9,10 @@ use tokio::{
     runtime::{Builder, LocalOptions},
 };
 
-/// Serves until the process is ended.
-pub(crate) fn run(address: SocketAddr) -> anyhow::Result<()> {
-    let body = r#"{"message":"hello from the other side of the proxy"}"#;
+/// Serves until the process is ended, with a body of that many bytes or a small one.
+pub(crate) fn run(address: SocketAddr, bytes: Option<usize>) -> anyhow::Result<()> {
+    let small = r#"{"message":"hello from the other side of the proxy"}"#;
+    let body = bytes.map_or_else(|| small.to_owned(), |bytes| "x".repeat(bytes));
     let answer: &'static [u8] = format!(
         "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\nDate: Sat, 21 Nov 2026 00:00:00 GMT\r\n\r\n{body}",
         body.len()

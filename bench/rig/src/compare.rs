@@ -41,6 +41,12 @@ pub(crate) struct Compare {
     /// Count system calls too, with `strace`.
     #[arg(long)]
     calls: bool,
+    /// Bytes of the backend's answers, for bytes per second and memory; small ones without it.
+    #[arg(long)]
+    answer_bytes: Option<usize>,
+    /// Functions in the gateway's table.
+    #[arg(long, default_value_t = 1)]
+    functions: usize,
     /// Workers of each proxy.
     #[arg(long, default_value_t = std::thread::available_parallelism().map_or(1, usize::from))]
     workers: usize,
@@ -66,6 +72,8 @@ struct Window {
     cpu_micros_per_request: f64,
     switches_per_request: f64,
     latency_ms: Times,
+    /// Of the proxy and its children, at the window's end.
+    resident_mib: f64,
     /// Cores that something outside the rig used meanwhile.
     foreign_cores: f64,
 }
@@ -87,6 +95,8 @@ struct Row {
     p50_ms: f64,
     p99_ms: f64,
     p999_ms: f64,
+    /// Of the proxy and its children.
+    resident_mib: f64,
     foreign_cores: f64,
 }
 
@@ -96,6 +106,8 @@ struct Results {
     nginx: String,
     seconds: f64,
     rate: Option<f64>,
+    answer_bytes: Option<usize>,
+    functions: usize,
     workers: usize,
     rows: Vec<Row>,
     windows: Vec<Window>,
@@ -109,16 +121,19 @@ impl Compare {
         let machine = Machine::here();
         let directory = tempfile::tempdir()?;
         let backend = free_port()?;
-        let backend_process = Running::start(
-            Command::new(std::env::current_exe()?).args(["backend", "--listen", &backend.to_string()]),
-            backend,
-        )?;
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["backend", "--listen", &backend.to_string()]);
+        if let Some(bytes) = self.answer_bytes {
+            command.args(["--answer-bytes", &bytes.to_string()]);
+        }
+        let backend_process = Running::start(&mut command, backend)?;
         let setting = Setting {
             backend,
             workers: self.workers,
             directory: directory.path(),
             nginx: &self.nginx,
             gateway: self.gateway.as_deref(),
+            functions: self.functions,
         };
         let standing =
             self.rivals.iter().map(|rival| rival.start(&setting)).collect::<Result<Vec<_>, _>>()?;
@@ -128,7 +143,7 @@ impl Compare {
         for &connections in &self.connections {
             println!("\n{connections} connections, {} windows of {} s each", self.windows, self.seconds);
             println!(
-                "{:12} {:>10} {:>12} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}",
+                "{:12} {:>10} {:>12} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}",
                 "",
                 "req/s",
                 "CPU µs/req",
@@ -138,6 +153,7 @@ impl Compare {
                 "p50 ms",
                 "p99 ms",
                 "p99.9 ms",
+                "MiB",
                 "foreign"
             );
             // Each round measures everybody once, one after the other, so that what the machine does meanwhile hits all.
@@ -165,6 +181,8 @@ impl Compare {
             nginx: version(&self.nginx),
             seconds: self.seconds,
             rate: self.rate,
+            answer_bytes: self.answer_bytes,
+            functions: self.functions,
             workers: self.workers,
             rows,
             windows,
@@ -233,6 +251,7 @@ fn row(rival: Rival, connections: usize, windows: &[Window]) -> Row {
         p50_ms: middle(|window| window.latency_ms.p50),
         p99_ms: middle(|window| window.latency_ms.p99),
         p999_ms: middle(|window| window.latency_ms.p999),
+        resident_mib: middle(|window| window.resident_mib),
         foreign_cores: middle(|window| window.foreign_cores),
     }
 }
@@ -264,6 +283,7 @@ impl Window {
             cpu_micros_per_request: (after.cpu - before.cpu) * 1e6 / requests,
             switches_per_request: switches as f64 / requests,
             latency_ms: Times::of(&load.latency),
+            resident_mib: after.resident_kib as f64 / 1024.0,
             foreign_cores: (foreign / load.seconds).max(0.0),
         }
     }
@@ -275,7 +295,7 @@ impl Row {
     fn print(&self) {
         let some = |number: Option<f64>| number.map_or_else(|| "-".into(), |number| format!("{number:.2}"));
         println!(
-            "{:12} {:>10.0} {:>12.1} {:>9} {:>9.3} {:>9} {:>9.3} {:>9.3} {:>9.3} {:>9.2}",
+            "{:12} {:>10.0} {:>12.1} {:>9} {:>9.3} {:>9} {:>9.3} {:>9.3} {:>9.3} {:>9.1} {:>9.2}",
             self.rival,
             self.requests_per_second,
             self.cpu_micros_per_request,
@@ -285,6 +305,7 @@ impl Row {
             self.p50_ms,
             self.p99_ms,
             self.p999_ms,
+            self.resident_mib,
             self.foreign_cores
         );
     }

@@ -44,6 +44,8 @@ enum Benchmark {
     Backend {
         #[arg(long)]
         listen: SocketAddr,
+        #[arg(long)]
+        answer_bytes: Option<usize>,
     },
     /// The engine alone as a reverse proxy, as a process of its own.
     #[command(hide = true)]
@@ -65,7 +67,7 @@ fn main() -> anyhow::Result<()> {
         Benchmark::Dev(dev) => wait(dev.run()),
         Benchmark::Idle(idle) => idle.run(),
         Benchmark::Load(load) => load.run(),
-        Benchmark::Backend { listen } => backend::run(listen),
+        Benchmark::Backend { listen, answer_bytes } => backend::run(listen, answer_bytes),
         Benchmark::Engine { listen, upstream, workers } => reverse::run(listen, upstream, workers),
     }
 }

@@ -27,6 +27,8 @@ pub(crate) struct Usage {
     pub(crate) cpu: f64,
     pub(crate) voluntary_switches: u64,
     pub(crate) involuntary_switches: u64,
+    /// Resident memory now.
+    pub(crate) resident_kib: u64,
 }
 
 // === impl Running ===
@@ -92,6 +94,7 @@ pub(crate) fn usage(process: u32) -> Usage {
         usage.cpu += child.cpu;
         usage.voluntary_switches += child.voluntary_switches;
         usage.involuntary_switches += child.involuntary_switches;
+        usage.resident_kib += child.resident_kib;
     }
     usage
 }
@@ -135,7 +138,8 @@ fn own(process: u32) -> Option<Usage> {
     // The name may contain anything; fields are counted from the bracket that ends it.
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     let ticks = fields.get(11)?.parse::<f64>().ok()? + fields.get(12)?.parse::<f64>().ok()?;
-    let mut usage = Usage { cpu: ticks / ticks_per_second(), ..Usage::default() };
+    let resident_kib = memory(process).map_or(0, |(resident, _)| resident);
+    let mut usage = Usage { cpu: ticks / ticks_per_second(), resident_kib, ..Usage::default() };
     for task in fs::read_dir(format!("/proc/{process}/task")).ok()?.flatten() {
         let status = fs::read_to_string(task.path().join("status")).unwrap_or_default();
         for line in status.lines() {

@@ -44,6 +44,8 @@ pub(crate) struct Setting<'a> {
     pub(crate) directory: &'a Path,
     pub(crate) nginx: &'a Path,
     pub(crate) gateway: Option<&'a Path>,
+    /// Functions in the gateway's table.
+    pub(crate) functions: usize,
 }
 
 // === impl Rival ===
@@ -156,8 +158,11 @@ fn gateway_command(setting: &Setting<'_>, listen: SocketAddr, log: bool) -> anyh
     let gateway =
         setting.gateway.context("the gateway is not among what is measured without --gateway FILE")?;
     let table = setting.directory.join("functions.json");
-    let functions = serde_json::json!({"functions": [{"name": "bench", "instances": [setting.backend]}]});
-    fs::write(&table, functions.to_string()).with_context(|| format!("cannot write {}", table.display()))?;
+    let function = |name: String| serde_json::json!({"name": name, "instances": [setting.backend]});
+    let others = (1..setting.functions).map(|number| function(format!("other-{number}")));
+    let functions: Vec<_> = std::iter::once(function("bench".into())).chain(others).collect();
+    fs::write(&table, serde_json::json!({"functions": functions}).to_string())
+        .with_context(|| format!("cannot write {}", table.display()))?;
     let mut command = Command::new(gateway);
     command
         .arg("--static-table")

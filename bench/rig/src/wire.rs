@@ -22,6 +22,11 @@ pub(crate) struct Answer {
     pub(crate) length: usize,
 }
 
+/// Answers up to this are kept whole.
+const KEPT: usize = 1024 * 1024;
+/// Bytes of a long body that are read at a time.
+const AT_A_TIME: usize = 64 * 1024;
+
 // === impl Wire ===
 
 impl Wire {
@@ -31,7 +36,7 @@ impl Wire {
         Ok(Self { stream, buffer: Vec::with_capacity(4096) })
     }
 
-    /// The last answer, head and body.
+    /// The last answer, head and body; of one over 1 MiB, its end.
     pub(crate) fn received(&self) -> &[u8] {
         &self.buffer
     }
@@ -41,9 +46,18 @@ impl Wire {
         self.stream.write_all(request).await?;
         self.buffer.clear();
         loop {
-            if let Some(answer) = parse(&self.buffer)?
-                && self.buffer.len() >= answer.length
-            {
+            if let Some(answer) = parse(&self.buffer)? {
+                let mut left = answer.length.saturating_sub(self.buffer.len());
+                while left > 0 {
+                    if answer.length > KEPT {
+                        self.buffer.clear();
+                    }
+                    self.buffer.reserve(left.min(AT_A_TIME));
+                    match self.stream.read_buf(&mut self.buffer).await? {
+                        0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                        read => left = left.saturating_sub(read),
+                    }
+                }
                 return Ok(answer);
             }
             if self.stream.read_buf(&mut self.buffer).await? == 0 {
