@@ -61,11 +61,11 @@ async fn make_call(front: &Rc<Front>, function: Arc<Function>, event: Bytes, req
         headers.insert(names::IDEMPOTENCY_KEY, id.clone());
         headers.insert(names::REQUEST_ID, id);
     }
-    let mut exchange = Exchange::begin(front, &request, None);
+    let (parts, ()) = request.into_parts();
+    let mut exchange = Exchange::begin(front, parts, None);
     exchange.enter(&function);
     exchange.body = Replay::new(Body::full(event), REPLAY_BUFFER);
-    let (parts, ()) = request.into_parts();
-    let call = Call { function, parts, client: Client::plain(), lambda: true, lead: None };
+    let call = Call { function, client: Client::plain(), lambda: true, lead: None };
     let response = front.call(call, exchange).await;
     // Lambda's Invoke answers 200 for a function that failed, and says so in a header.
     let failed = response.headers().contains_key(names::FUNCTION_ERROR);

@@ -13,24 +13,24 @@ use std::{
 use flint_api::Mode;
 use flint_core::{
     retry::{self, Outcome, Verdict},
-    wire::ErrorCode,
+    wire::{self, ErrorCode},
 };
 use flint_proxy::{
-    Body, BodyError, End, SendError,
-    forward::{self, Passage},
+    Added, Body, BodyError, End, SendError,
+    forward::{self, Origin, Passage},
     upgrade,
 };
-use http::{HeaderValue, Request, Response, StatusCode, Version, request::Parts};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Uri, Version, request::Parts};
 use http_body_util::BodyExt;
 use hyper::upgrade::OnUpgrade;
+use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use crate::{
     clock::Micros,
     exchange::{Answer, Exchange},
-    front::{Front, remove_private, too_large},
+    front::{Front, too_large},
     function::{Function, Seen},
-    head::Spare,
     instance::Instance,
     live::{Admitted, Refusal, Slot, Ticket},
     names,
@@ -42,8 +42,6 @@ use crate::{
 pub struct Call {
     /// The function.
     pub function: Arc<Function>,
-    /// The request's head.
-    pub parts: Parts,
     /// The client's side.
     pub client: Client,
     /// The body is the payload: Lambda's Invoke, or a schedule.
@@ -77,8 +75,8 @@ const REFUSAL_BYTES: usize = 4096;
 
 impl Client {
     /// The client of a request that came by HTTP.
-    pub fn of<B>(request: &mut Request<B>, passage: Passage) -> Self {
-        let upgrade = (passage == Passage::Upgrade).then(|| hyper::upgrade::on(request));
+    pub fn of(parts: &mut Parts, passage: Passage) -> Self {
+        let upgrade = if passage == Passage::Upgrade { parts.extensions.remove() } else { None };
         Self { passage, upgrade }
     }
 
@@ -97,11 +95,9 @@ impl Front {
     /// What few requests need (waiting in line, another attempt) is boxed: a future is as large as its largest branch, and is
     /// moved when it is made.
     pub(crate) async fn call(self: &Rc<Self>, call: Call, mut exchange: Box<Exchange>) -> Response<Answer> {
-        let Call { function, mut parts, client, lambda, lead } = call;
-        prepare(&function, &mut parts, lambda, lead.as_deref(), &mut exchange);
+        let Call { function, client, lambda, lead } = call;
+        prepare(&function, lambda, lead.as_deref(), &mut exchange);
         exchange.lambda = lambda;
-        let idempotent = retry::is_idempotent(&parts.method, &parts.headers);
-        let (spare, mut head) = (Spare::of(&parts), Some(parts));
         let clock = self.shared.hub.clock;
         let timeout = function.seen.timeout;
         let mut deadline = None;
@@ -126,14 +122,15 @@ impl Front {
             }
             let until = *deadline.get_or_insert_with(|| clock.instant(granted) + timeout);
             let left = until.saturating_duration_since(clock.instant(granted));
-            let parts = head.take().unwrap_or_else(|| spare.head());
-            let request = self.attempt_request(parts, &exchange, left);
-            let failed = match self.attempt(request, &function, slot.instance(), until).await {
+            let attempt = self.attempt(&exchange, &function, slot.instance(), until, left);
+            let failed = match attempt.await {
                 Ok(response) => {
                     return self.answer(&function, client, exchange, response, slot, granted, until);
                 }
                 Err(failed) => failed,
             };
+            let Parts { method, headers, .. } = &exchange.parts;
+            let idempotent = retry::is_idempotent(method, headers);
             let replay = retry::Replay { idempotent, replayable: exchange.body.intact(), was_cut };
             self.leave(slot, failed.outcome);
             match retry::decide(failed.outcome, replay) {
@@ -175,16 +172,29 @@ impl Front {
         turn
     }
 
-    /// Sends the request to an instance and waits for the head of the answer.
+    /// Sends the request to an instance, which has that much time, and waits for the head of the answer.
     async fn attempt(
         self: &Rc<Self>,
-        request: Request<Body>,
+        exchange: &Exchange,
         function: &Function,
         instance: &Arc<Instance>,
         until: Instant,
+        left: Duration,
     ) -> Result<Response<Body>, Failed> {
         let endpoint = self.endpoint(instance);
-        let sent = self.worker.timers().timeout(until + GRACE, endpoint.send(request)).await;
+        let timers = self.worker.timers();
+        let parts = &exchange.parts;
+        let lent = self.beside(exchange, left, |added| match parts.version {
+            Version::HTTP_2 => None,
+            _ => endpoint.lend(parts, exchange.path(), added, &exchange.body),
+        });
+        let sent = match lent {
+            Some(sending) => timers.timeout(until + GRACE, sending).await,
+            None => {
+                let request = self.own_request(exchange, left);
+                Box::pin(timers.timeout(until + GRACE, endpoint.send(request))).await
+            }
+        };
         let response = match sent {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => return Err(failure(&error, function, instance)),
@@ -208,14 +218,45 @@ impl Front {
         let _ = self.worker.timers().timeout(Instant::now() + REFUSAL_TIME, body).await;
     }
 
-    /// The request for one attempt, which has that much time.
-    fn attempt_request(&self, parts: Parts, exchange: &Exchange, left: Duration) -> Request<Body> {
-        let mut request = Request::from_parts(parts, exchange.body.attempt());
-        let headers = request.headers_mut();
-        headers.insert(names::TIMEOUT, self.milliseconds(left));
-        if exchange.attempts > 1 {
-            headers.insert(names::ATTEMPT, HeaderValue::from(exchange.attempts));
+    /// The fields that an attempt adds to the client's, for as long as `with` needs them.
+    fn beside<T>(&self, exchange: &Exchange, left: Duration, with: impl FnOnce(Added<'_>) -> T) -> T {
+        let left = self.milliseconds(left);
+        let attempt;
+        let mut added = SmallVec::<[_; 8]>::new();
+        added.push((wire::TIMEOUT_HEADER, &left));
+        if exchange.id_is_new {
+            added.push((wire::REQUEST_ID_HEADER, &exchange.request_id));
         }
+        if exchange.trace_is_new {
+            added.push((names::TRACEPARENT_HEADER, &exchange.trace));
+        }
+        if let (Some(Origin::Beside), Some(client)) = (exchange.origin, &exchange.client) {
+            added.extend(forward::origin(&exchange.parts.headers, client));
+        }
+        if exchange.attempts > 1 {
+            attempt = HeaderValue::from(exchange.attempts);
+            added.push((wire::ATTEMPT_HEADER, &attempt));
+        }
+        with(&added)
+    }
+
+    /// A request of its own for one attempt, where it cannot be lent: the first on a connection, a body that is not here
+    /// yet, another protocol.
+    fn own_request(&self, exchange: &Exchange, left: Duration) -> Request<Body> {
+        let parts = &exchange.parts;
+        let mut request = Request::new(exchange.body.attempt());
+        *request.method_mut() = parts.method.clone();
+        // A part of what was a valid target is one too.
+        *request.uri_mut() = Uri::try_from(exchange.path()).unwrap_or_default();
+        *request.version_mut() = parts.version;
+        // Extensions stay behind: they belong to the client's connection.
+        let headers = request.headers_mut();
+        headers.clone_from(&parts.headers);
+        self.beside(exchange, left, |added| {
+            for &(name, value) in added {
+                headers.insert(HeaderName::from_static(name), value.clone());
+            }
+        });
         request
     }
 
@@ -285,23 +326,14 @@ impl Front {
 }
 
 /// What is the same for every attempt.
-fn prepare(
-    function: &Function,
-    parts: &mut Parts,
-    lambda: bool,
-    lead: Option<&Lead>,
-    exchange: &mut Exchange,
-) {
+fn prepare(function: &Function, lambda: bool, lead: Option<&Lead>, exchange: &mut Exchange) {
     if exchange.look_ahead {
         exchange.body.look_ahead();
     }
-    let headers = &mut parts.headers;
-    remove_private(headers);
-    headers.insert(names::REQUEST_ID, exchange.request_id.clone());
-    if exchange.trace_is_new {
-        headers.insert(names::TRACEPARENT, exchange.trace.clone());
-        headers.remove(names::TRACESTATE);
+    if exchange.replaces {
+        remove_ours(exchange);
     }
+    let headers = &mut exchange.parts.headers;
     let seen = &function.seen;
     if seen.mode == Mode::Lambda {
         if lambda {
@@ -315,7 +347,22 @@ fn prepare(
     }
     // A watchdog of a lambda or process function reads a request, whatever protocol brings it.
     if seen.mode != Mode::Http {
-        parts.version = Version::HTTP_11;
+        exchange.parts.version = Version::HTTP_11;
+    }
+}
+
+/// Removes what only the gateway may say to a watchdog, and what it says in the client's place.
+fn remove_ours(exchange: &mut Exchange) {
+    let headers = &exchange.parts.headers;
+    let ours = |name: &str| match name {
+        wire::REQUEST_ID_HEADER => exchange.id_is_new,
+        // What belongs to a trace is void with a new one.
+        names::TRACEPARENT_HEADER | names::TRACESTATE_HEADER => exchange.trace_is_new,
+        _ => name.starts_with(names::PRIVATE_PREFIX),
+    };
+    let removed: Vec<_> = headers.keys().filter(|name| ours(name.as_str())).cloned().collect();
+    for name in removed {
+        exchange.parts.headers.remove(name);
     }
 }
 

@@ -2,14 +2,15 @@
 
 use std::{rc::Rc, sync::Arc};
 
-use flint_proxy::{Connection, End, Guard, Guarded, Replay};
-use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
+use flint_proxy::{Connection, End, Guard, Guarded, Replay, forward::Origin};
+use http::{HeaderValue, Response, StatusCode, request::Parts, uri::PathAndQuery};
 
 use crate::{
     access::Line,
     clock::Micros,
     front::Front,
     function::Function,
+    ids::Said,
     live::{Refusal, Slot},
     metrics::{Failing, Phase},
     pace::Paced,
@@ -28,10 +29,16 @@ pub struct Exchange {
     pub started: Micros,
     /// Its id.
     pub request_id: HeaderValue,
+    /// The client's own words are not that, or none.
+    pub id_is_new: bool,
     /// Its `traceparent`.
     pub trace: HeaderValue,
     /// The trace was made here.
     pub trace_is_new: bool,
+    /// Fields of the client's must go because the gateway says them itself.
+    pub replaces: bool,
+    /// Where the instance is told who the client is; a schedule is nobody.
+    pub origin: Option<Origin>,
     /// In what form a refusal is told.
     pub dialect: Dialect,
     /// Requests sent to instances.
@@ -46,9 +53,11 @@ pub struct Exchange {
     pub look_ahead: bool,
     /// It is Lambda's Invoke, or a schedule's.
     pub lambda: bool,
-    method: Method,
-    uri: Uri,
-    client: Option<Rc<Connection>>,
+    /// Its head, as it goes on; but for its target, which stays as the client wrote it.
+    pub parts: Parts,
+    /// The path and query that the function gets.
+    pub path: Path,
+    pub(crate) client: Option<Rc<Connection>>,
     function: Option<Arc<Function>>,
     slot: Option<Slot>,
     status: Option<StatusCode>,
@@ -57,6 +66,19 @@ pub struct Exchange {
     bytes_out: u64,
     /// What is kept of it; nothing unless somebody records.
     tape: Option<Box<Tape>>,
+}
+
+/// The path and query that a function gets of what the client wrote.
+#[derive(Debug)]
+pub enum Path {
+    /// All of it.
+    Unchanged,
+    /// Nothing of it.
+    Root,
+    /// From that byte on.
+    From(usize),
+    /// Something else.
+    Own(Box<str>),
 }
 
 /// Tells an exchange how its answer's body ended. A tunnel's answer has no exchange: that lives on with the tunnel.
@@ -72,18 +94,18 @@ const CLIENT_GONE: StatusCode = match StatusCode::from_u16(499) {
 
 impl Exchange {
     /// A request has come.
-    pub fn begin<B>(
-        front: &Rc<Front>,
-        request: &Request<B>,
-        connection: Option<&Rc<Connection>>,
-    ) -> Box<Self> {
-        let (request_id, (trace, trace_is_new)) = {
+    pub fn begin(front: &Rc<Front>, parts: Parts, connection: Option<&Rc<Connection>>) -> Box<Self> {
+        let said = Said::of(&parts.headers);
+        let ((request_id, id_is_new), (trace, trace_is_new)) = {
             let mut ids = front.ids.borrow_mut();
-            (ids.request_id(request.headers()), ids.trace(request.headers()))
+            (ids.request_id(&said), ids.trace(&said))
         };
+        let (look_ahead, replaces) = (!said.expects, said.is_replaced(id_is_new, trace_is_new));
         Box::new(Self {
             started: front.shared.hub.clock.now(),
             request_id,
+            id_is_new,
+            origin: None,
             trace,
             trace_is_new,
             dialect: Dialect::Http,
@@ -91,10 +113,10 @@ impl Exchange {
             queued: 0,
             cold: false,
             body: Replay::default(),
-            look_ahead: false,
+            look_ahead,
+            replaces,
             lambda: false,
-            method: request.method().clone(),
-            uri: request.uri().clone(),
+            path: Path::Unchanged,
             client: connection.cloned(),
             function: None,
             slot: None,
@@ -102,9 +124,21 @@ impl Exchange {
             code: None,
             end: End::Dropped,
             bytes_out: 0,
-            tape: front.shared.recorder.as_ref().map(|_| Tape::of(request.headers())),
+            tape: front.shared.recorder.as_ref().map(|_| Tape::of(&parts.headers)),
             front: Rc::clone(front),
+            parts,
         })
+    }
+
+    /// The path and query that the function gets.
+    pub fn path(&self) -> &str {
+        let whole = || self.parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+        match &self.path {
+            Path::Unchanged => whole(),
+            Path::Root => "/",
+            Path::From(start) => whole().get(*start..).unwrap_or("/"),
+            Path::Own(path) => path,
+        }
     }
 
     /// It is for that function.
@@ -190,8 +224,8 @@ impl Drop for Exchange {
             }
         }
         let line = Line {
-            method: &self.method,
-            uri: &self.uri,
+            method: &self.parts.method,
+            uri: &self.parts.uri,
             function: self.function.as_deref(),
             instance: self.slot.as_ref().map(|slot| slot.instance().pod.as_str()),
             status,

@@ -1,6 +1,7 @@
 //! A worker's front: takes a client's request, finds its function, and answers with what the function said or why not.
 
 use std::{
+    borrow::Cow,
     cell::RefCell,
     collections::HashMap,
     rc::Rc,
@@ -17,13 +18,13 @@ use flint_proxy::{
     Body, Connection, Endpoint, Handler, Pool, PoolConfig, REPLAY_BUFFER, Replay, Worker,
     forward::{self, Passage},
 };
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header, uri::PathAndQuery};
+use http::{HeaderValue, Request, Response, StatusCode, header, request::Parts, uri::PathAndQuery};
 use hyper::body::Incoming;
 
 use crate::{
     access::{AccessLog, FLUSH_EVERY},
     dispatch::{Call, Client},
-    exchange::{Answer, Exchange},
+    exchange::{self, Answer, Exchange},
     function::Function,
     hub::Hub,
     ids::Ids,
@@ -131,14 +132,13 @@ impl Front {
 
     async fn serve(
         self: &Rc<Self>,
-        mut request: Request<Incoming>,
+        incoming: Incoming,
         connection: &Connection,
         mut exchange: Box<Exchange>,
     ) -> Response<Answer> {
-        match self.prepare(&mut request, connection, &mut exchange) {
+        match self.prepare(connection, &mut exchange) {
             Ok(Prepared::Call { function, passage, lambda, lead }) => {
-                let client = Client::of(&mut request, passage);
-                let (parts, incoming) = request.into_parts();
+                let client = Client::of(&mut exchange.parts, passage);
                 let limit = match function.seen.mode {
                     Mode::Lambda => Some(self.shared.settings.lambda_body_limit),
                     Mode::Http | Mode::Process => self.shared.settings.body_limit,
@@ -153,7 +153,7 @@ impl Front {
                     return self.refuse(exchange, &too_large(limit));
                 }
                 exchange.body = Replay::new(body, REPLAY_BUFFER);
-                self.call(Call { function, parts, client, lambda, lead }, exchange).await
+                self.call(Call { function, client, lambda, lead }, exchange).await
             }
             Ok(Prepared::DryRun) => exchange.respond(refuse::dry_run().map(Paced::free)),
             Err(refusal) => self.refuse(exchange, &refusal),
@@ -161,18 +161,11 @@ impl Front {
     }
 
     /// Finds the function and makes the request ready for it.
-    fn prepare(
-        &self,
-        request: &mut Request<Incoming>,
-        connection: &Connection,
-        exchange: &mut Exchange,
-    ) -> Result<Prepared, Refusal> {
-        let expects = request.headers().contains_key(header::EXPECT);
-        let target = self.target(request).inspect_err(|miss| {
-            if matches!(miss, Miss::UnknownInvoke(_)) {
-                exchange.dialect = Dialect::Lambda;
-            }
-        });
+    fn prepare(&self, connection: &Connection, exchange: &mut Exchange) -> Result<Prepared, Refusal> {
+        let target = self.target(&exchange.parts);
+        if matches!(target, Err(Miss::UnknownInvoke(_))) {
+            exchange.dialect = Dialect::Lambda;
+        }
         let target = target.map_err(missed)?;
         let function = match &target {
             Target::Http { function, .. } | Target::Invoke { function } => function,
@@ -185,12 +178,13 @@ impl Front {
             }
         };
         exchange.enter(function);
-        let passage = forward::request(request, connection)
+        let (passage, origin) = forward::lent(&mut exchange.parts, connection)
             .map_err(|refusal| Refusal { code: ErrorCode::BadRequest, message: refusal.to_string() })?;
+        exchange.origin = Some(origin);
         let lambda = matches!(target, Target::Invoke { .. });
         if lambda {
             exchange.dialect = Dialect::Lambda;
-            match request.headers().get(names::INVOCATION_TYPE).map(HeaderValue::as_bytes) {
+            match exchange.parts.headers.get(names::INVOCATION_TYPE).map(HeaderValue::as_bytes) {
                 None | Some(b"RequestResponse") => {}
                 Some(b"DryRun") => return Ok(Prepared::DryRun),
                 Some(b"Event") => {
@@ -209,51 +203,48 @@ impl Front {
         }
         match target {
             Target::Http { function, path, lead } => {
-                if let Some(path) = path {
-                    *request.uri_mut() = Uri::from(path);
-                }
-                exchange.look_ahead = !expects;
+                exchange.path = path;
                 Ok(Prepared::Call { function, passage, lambda: false, lead })
             }
             Target::Invoke { function } => {
-                *request.uri_mut() = Uri::from(PathAndQuery::from_static("/"));
-                exchange.look_ahead = !expects;
+                exchange.path = exchange::Path::Root;
                 Ok(Prepared::Call { function, passage, lambda: true, lead: None })
             }
             Target::Async => Err(missed(Miss::NoRoute)),
         }
     }
 
-    fn target(&self, request: &Request<Incoming>) -> Result<Target, Miss> {
-        let uri = request.uri();
+    fn target(&self, parts: &Parts) -> Result<Target, Miss> {
+        let uri = &parts.uri;
         let path_and_query = uri.path_and_query().map_or("/", PathAndQuery::as_str);
         let asked = route::Request {
-            method: request.method(),
+            method: &parts.method,
             path: uri.path(),
             path_and_query,
-            host: forward::host(request),
+            host: forward::host(uri, &parts.headers),
         };
         let table = self.shared.tables.load();
         let lookup = |name: &str, namespace: &str| table.get(name, namespace).cloned();
         let route = match route::route(asked, &self.shared.settings.cluster_domain, lookup) {
             Ok(route) => route,
             Err(miss) => {
-                let (lead, function) = table.routed(request.method(), uri.path()).ok_or(miss)?;
+                let (lead, function) = table.routed(&parts.method, uri.path()).ok_or(miss)?;
                 let (function, lead) = (Arc::clone(function), Some(Arc::clone(lead)));
-                return Ok(Target::Http { function, path: None, lead });
+                return Ok(Target::Http { function, path: exchange::Path::Unchanged, lead });
             }
         };
         Ok(match route {
             Route::Function { function, path: Path::Unchanged } => {
-                Target::Http { function, path: None, lead: None }
+                Target::Http { function, path: exchange::Path::Unchanged, lead: None }
             }
             Route::Function { function, path: Path::Rest(rest) } => {
-                let path = match rest.as_ref() {
-                    "/" => PathAndQuery::from_static("/"),
-                    // A part of what was a valid target is one too.
-                    rest => PathAndQuery::try_from(rest).map_err(|_| Miss::NoRoute)?,
+                let path = match rest {
+                    Cow::Borrowed("/") => exchange::Path::Root,
+                    // It is the end of what the client wrote.
+                    Cow::Borrowed(rest) => exchange::Path::From(path_and_query.len() - rest.len()),
+                    Cow::Owned(rest) => exchange::Path::Own(rest.into()),
                 };
-                Target::Http { function, path: Some(path), lead: None }
+                Target::Http { function, path, lead: None }
             }
             Route::Invoke { function } => Target::Invoke { function },
             Route::Async { .. } => Target::Async,
@@ -276,10 +267,11 @@ impl Handler for Front {
         request: Request<Incoming>,
         connection: Rc<Connection>,
     ) -> Response<Answer> {
-        let exchange = Exchange::begin(&self, &request, Some(&connection));
         // HTTP/2 is told with GOAWAY when the drain begins, which crosses with nothing.
         let of_one_request = request.version() < http::Version::HTTP_2;
-        let mut response = self.serve(request, &connection, exchange).await;
+        let (parts, incoming) = request.into_parts();
+        let exchange = Exchange::begin(&self, parts, Some(&connection));
+        let mut response = self.serve(incoming, &connection, exchange).await;
         if of_one_request
             && self.shared.hub.is_going()
             && response.status() != StatusCode::SWITCHING_PROTOCOLS
@@ -291,7 +283,7 @@ impl Handler for Front {
 }
 
 enum Target {
-    Http { function: Arc<Function>, path: Option<PathAndQuery>, lead: Option<Arc<Lead>> },
+    Http { function: Arc<Function>, path: exchange::Path, lead: Option<Arc<Lead>> },
     Invoke { function: Arc<Function> },
     Async,
 }
@@ -342,13 +334,4 @@ fn missed(miss: Miss) -> Refusal {
 /// The refusal of a body over the limit.
 pub(crate) fn too_large(limit: u64) -> Refusal {
     Refusal { code: ErrorCode::RequestTooLarge, message: format!("the body is larger than {limit} bytes") }
-}
-
-/// Removes what only the gateway may say to a watchdog.
-pub(crate) fn remove_private(headers: &mut HeaderMap) {
-    let private: Vec<_> =
-        headers.keys().filter(|name| name.as_str().starts_with(names::PRIVATE_PREFIX)).cloned().collect();
-    for name in private {
-        headers.remove(name);
-    }
 }

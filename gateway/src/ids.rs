@@ -1,6 +1,9 @@
 //! Request ids and traces: accepted where a client sends them, made where it does not.
 
-use flint_core::trace::{TraceParent, write_hex};
+use flint_core::{
+    trace::{TraceParent, write_hex},
+    wire,
+};
 use http::{HeaderMap, HeaderValue};
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 
@@ -10,6 +13,21 @@ use crate::names;
 #[derive(Debug)]
 pub struct Ids {
     rng: SmallRng,
+}
+
+/// What a client says of a request that concerns the gateway, found by one look over its fields.
+#[derive(Debug, Default)]
+pub struct Said<'a> {
+    id: Option<&'a HeaderValue>,
+    ids: usize,
+    trace: Option<&'a HeaderValue>,
+    traces: usize,
+    /// There is a `tracestate`.
+    pub state: bool,
+    /// It waits for a `100 Continue`, or for whatever else it expects.
+    pub expects: bool,
+    /// There are fields that only the gateway may say to a watchdog.
+    pub private: bool,
 }
 
 /// A client's id longer than this is replaced: it would be copied into every log on its way.
@@ -24,19 +42,20 @@ impl Ids {
         Self { rng: SmallRng::from_os_rng() }
     }
 
-    /// The client's request id if it is sane, or a new one.
-    pub fn request_id(&mut self, headers: &HeaderMap) -> HeaderValue {
-        match headers.get(names::REQUEST_ID) {
-            Some(id) if is_sane(id) => id.clone(),
-            _ => self.new_request_id(),
+    /// The client's request id if it is sane, or a new one; and whether it is other than what the client wrote.
+    pub fn request_id(&mut self, said: &Said<'_>) -> (HeaderValue, bool) {
+        match said.id {
+            Some(id) if is_sane(id) => (id.clone(), said.ids > 1),
+            _ => (self.new_request_id(), true),
         }
     }
 
     /// The client's trace if it is one, or a new one; and whether it is new.
-    pub fn trace(&mut self, headers: &HeaderMap) -> (HeaderValue, bool) {
-        let mut given = headers.get_all(names::TRACEPARENT).iter();
-        match (given.next(), given.next()) {
-            (Some(trace), None) if TraceParent::parse(trace.as_bytes()).is_some() => (trace.clone(), false),
+    pub fn trace(&mut self, said: &Said<'_>) -> (HeaderValue, bool) {
+        match said.trace {
+            Some(trace) if said.traces == 1 && TraceParent::parse(trace.as_bytes()).is_some() => {
+                (trace.clone(), false)
+            }
             _ => {
                 let made = TraceParent::new(self.rng.random(), self.rng.random()).encode();
                 (text(&made), true)
@@ -54,6 +73,38 @@ impl Ids {
             write_hex(&mut id[group], number >> (after * 4));
         }
         text(&id)
+    }
+}
+
+// === impl Said ===
+
+impl<'a> Said<'a> {
+    /// Looks over a request's fields.
+    #[must_use]
+    pub fn of(headers: &'a HeaderMap) -> Self {
+        let mut said = Self::default();
+        for (name, value) in headers {
+            match name.as_str() {
+                wire::REQUEST_ID_HEADER => {
+                    said.id = said.id.or(Some(value));
+                    said.ids += 1;
+                }
+                names::TRACEPARENT_HEADER => {
+                    said.trace = Some(value);
+                    said.traces += 1;
+                }
+                names::TRACESTATE_HEADER => said.state = true,
+                "expect" => said.expects = true,
+                name => said.private |= name.starts_with(names::PRIVATE_PREFIX),
+            }
+        }
+        said
+    }
+
+    /// Whether something must go from its fields, where the id, or the trace, is new.
+    #[must_use]
+    pub fn is_replaced(&self, id_is_new: bool, trace_is_new: bool) -> bool {
+        self.private || id_is_new && self.ids > 0 || trace_is_new && (self.traces > 0 || self.state)
     }
 }
 
@@ -86,7 +137,7 @@ mod tests {
     fn a_made_id_is_a_uuid_of_version_4() {
         let mut ids = Ids::new();
         for _ in 0..100 {
-            let id = ids.request_id(&HeaderMap::new());
+            let (id, _) = ids.request_id(&Said::default());
             let id = uuid::Uuid::try_parse(id.to_str().unwrap()).unwrap();
             assert_eq!(id.get_version_num(), 4);
             assert_eq!(id.get_variant(), uuid::Variant::RFC4122);
@@ -97,9 +148,10 @@ mod tests {
     #[test]
     fn a_sane_id_of_the_client_stays_and_any_other_is_replaced() {
         let mut ids = Ids::new();
-        assert_eq!(ids.request_id(&headers("x-request-id", "order-17/a")), "order-17/a");
+        let (kept, new) = ids.request_id(&Said::of(&headers("x-request-id", "order-17/a")));
+        assert_eq!((kept.to_str().unwrap(), new), ("order-17/a", false));
         for bad in ["", "with space", &"x".repeat(129), "ü"] {
-            assert_ne!(ids.request_id(&headers("x-request-id", bad)), bad);
+            assert_ne!(ids.request_id(&Said::of(&headers("x-request-id", bad))).0, bad);
         }
     }
 
@@ -107,9 +159,9 @@ mod tests {
     fn a_trace_goes_on_and_a_broken_one_is_replaced() {
         let mut ids = Ids::new();
         let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
-        let (kept, new) = ids.trace(&headers("traceparent", trace));
+        let (kept, new) = ids.trace(&Said::of(&headers("traceparent", trace)));
         assert_eq!((kept.to_str().unwrap(), new), (trace, false));
-        let (made, new) = ids.trace(&headers("traceparent", "00-garbage"));
+        let (made, new) = ids.trace(&Said::of(&headers("traceparent", "00-garbage")));
         assert!(new && TraceParent::parse(made.as_bytes()).is_some());
     }
 }

@@ -14,7 +14,6 @@ pub mod dispatch;
 pub mod exchange;
 pub mod front;
 pub mod function;
-mod head;
 pub mod hub;
 pub mod ids;
 pub mod index;

@@ -6,19 +6,17 @@ use http::HeaderName;
 /// The request's id.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static(wire::REQUEST_ID_HEADER);
 /// W3C Trace Context.
-pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+pub const TRACEPARENT: HeaderName = HeaderName::from_static(TRACEPARENT_HEADER);
+/// The same as text.
+pub const TRACEPARENT_HEADER: &str = "traceparent";
 /// What belongs to a trace, and is void with a new one.
-pub const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
-/// What is left of the deadline.
-pub const TIMEOUT: HeaderName = HeaderName::from_static(wire::TIMEOUT_HEADER);
+pub const TRACESTATE_HEADER: &str = "tracestate";
 /// How the body is meant.
 pub const INVOKE: HeaderName = HeaderName::from_static(wire::INVOKE_HEADER);
 /// Which event a function wants.
 pub const EVENT_FORMAT: HeaderName = HeaderName::from_static(wire::EVENT_FORMAT_HEADER);
 /// Which route led to the function.
 pub const ROUTE: HeaderName = HeaderName::from_static(wire::ROUTE_HEADER);
-/// Which attempt it is.
-pub const ATTEMPT: HeaderName = HeaderName::from_static(wire::ATTEMPT_HEADER);
 /// Whose answer it is.
 pub const ERROR: HeaderName = HeaderName::from_static(wire::ERROR_HEADER);
 /// All that begins so is between the gateway and its watchdogs.

@@ -3,9 +3,13 @@
 use bytes::Bytes;
 use flint_core::wire::{ERROR_HEADER, ErrorCode};
 use flint_proxy::Body;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 
-use crate::{ids::Ids, live::Refusal, names};
+use crate::{
+    ids::{Ids, Said},
+    live::Refusal,
+    names,
+};
 
 /// Who asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +45,7 @@ pub fn unreadable(status: StatusCode) -> Response<Bytes> {
         (ErrorCode::BadRequest, "the request's head is not HTTP/1.1")
     };
     let refusal = Refusal { code, message: message.to_owned() };
-    let request_id = Ids::new().request_id(&HeaderMap::new());
+    let (request_id, _) = Ids::new().request_id(&Said::default());
     let mut response = text(&refusal, &request_id, Dialect::Http).map(Bytes::from);
     *response.status_mut() = status;
     response.headers_mut().insert(names::REQUEST_ID, request_id);

@@ -41,7 +41,7 @@ pub struct Tables {
 }
 
 /// By `NAME.NAMESPACE`. Neither part has a dot in it.
-type Shard = HashMap<Box<str>, Arc<Function>, ahash::RandomState>;
+type Shard = HashMap<Box<[u8]>, Arc<Function>, ahash::RandomState>;
 
 /// 128 shards: a swap copies 128 pointers and, of 10,000 functions, the 80 of one shard.
 const SHARDS: usize = 128;
@@ -66,8 +66,7 @@ impl Table {
         text.extend_from_slice(name.as_bytes());
         text.push(b'.');
         text.extend_from_slice(namespace.as_bytes());
-        let text = std::str::from_utf8(&text).ok()?;
-        self.shards.get(self.shard(text))?.get(text)
+        self.shards.get(self.shard(&text))?.get(text.as_slice())
     }
 
     /// The function with that key.
@@ -108,7 +107,7 @@ impl Table {
     /// Puts a function in, in the place of one of the same name.
     pub fn insert(&mut self, function: Arc<Function>) {
         let key = &function.seen.key;
-        let text = format!("{}.{}", key.name, key.namespace);
+        let text = format!("{}.{}", key.name, key.namespace).into_bytes();
         let shard = self.shard(&text);
         if let Some(shard) = self.shards.get_mut(shard) {
             Arc::make_mut(shard).insert(text.into(), function);
@@ -117,12 +116,12 @@ impl Table {
 
     /// Takes a function out.
     pub fn remove(&mut self, key: &Key) -> Option<Arc<Function>> {
-        let text = format!("{}.{}", key.name, key.namespace);
+        let text = format!("{}.{}", key.name, key.namespace).into_bytes();
         let shard = self.shard(&text);
-        Arc::make_mut(self.shards.get_mut(shard)?).remove(text.as_str())
+        Arc::make_mut(self.shards.get_mut(shard)?).remove(text.as_slice())
     }
 
-    fn shard(&self, text: &str) -> usize {
+    fn shard(&self, text: &[u8]) -> usize {
         self.hasher.hash_one(text) as usize % SHARDS
     }
 }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use crate::{replay::Attempt, upstream::Lease};
+use crate::{replay::Attempt, send::Fault, upstream::Lease, wire::Rest};
 
 /// A boxed error, as `http_body` implementations carry them.
 pub type BoxError = Box<dyn StdError + Send + Sync>;
@@ -35,7 +35,7 @@ pub enum BodyError {
     },
     /// Whoever sends it went away, or framed it wrongly.
     #[error("the body ended early")]
-    Broken(#[source] hyper::Error),
+    Broken(#[source] Fault),
     /// A later attempt of the same request took the body over.
     #[error("the body went to another attempt")]
     Superseded,
@@ -60,6 +60,8 @@ enum Kind {
         incoming: Incoming,
         lease: Option<Lease>,
     },
+    /// The same of a connection that is our own.
+    Rest(Box<Rest>),
     /// One attempt at sending a body that can be sent again.
     Attempt(Attempt),
     Boxed(Pin<Box<dyn HttpBody<Data = Bytes, Error = BodyError>>>),
@@ -124,6 +126,24 @@ impl Body {
         Kind::Answer { incoming, lease: Some(lease) }.into()
     }
 
+    pub(crate) fn rest(rest: Rest) -> Self {
+        Kind::Rest(Box::new(rest)).into()
+    }
+
+    /// All of it, where it is here.
+    pub(crate) fn whole(&self) -> Option<Bytes> {
+        match &self.kind {
+            Kind::Empty => Some(Bytes::new()),
+            Kind::Full(data) => Some(data.clone()),
+            Kind::Attempt(attempt) => attempt.whole(),
+            Kind::Incoming(_)
+            | Kind::Limited { .. }
+            | Kind::Answer { .. }
+            | Kind::Rest(_)
+            | Kind::Boxed(_) => None,
+        }
+    }
+
     pub(crate) fn attempt(attempt: Attempt) -> Self {
         Kind::Attempt(attempt).into()
     }
@@ -178,6 +198,7 @@ impl HttpBody for Body {
                 }
                 Poll::Ready(frame)
             }
+            Kind::Rest(rest) => rest.poll_frame(cx),
             Kind::Attempt(attempt) => attempt.poll_frame(cx),
             Kind::Boxed(body) => body.as_mut().poll_frame(cx),
         }
@@ -190,6 +211,7 @@ impl HttpBody for Body {
             Kind::Incoming(incoming) | Kind::Limited { incoming, .. } | Kind::Answer { incoming, .. } => {
                 incoming.is_end_stream()
             }
+            Kind::Rest(rest) => rest.is_end_stream(),
             Kind::Attempt(attempt) => attempt.is_end_stream(),
             Kind::Boxed(body) => body.is_end_stream(),
         }
@@ -202,6 +224,7 @@ impl HttpBody for Body {
             Kind::Incoming(incoming) | Kind::Limited { incoming, .. } | Kind::Answer { incoming, .. } => {
                 incoming.size_hint()
             }
+            Kind::Rest(rest) => rest.size_hint(),
             Kind::Attempt(attempt) => attempt.size_hint(),
             Kind::Boxed(body) => body.size_hint(),
         }
@@ -212,7 +235,7 @@ fn poll_incoming(
     incoming: &mut Incoming,
     cx: &mut Context<'_>,
 ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-    Pin::new(incoming).poll_frame(cx).map_err(BodyError::Broken)
+    Pin::new(incoming).poll_frame(cx).map_err(|error| BodyError::Broken(error.into()))
 }
 
 impl From<Kind> for Body {
@@ -247,6 +270,7 @@ impl fmt::Debug for Body {
             Kind::Incoming(_) => "Incoming",
             Kind::Limited { .. } => "Limited",
             Kind::Answer { .. } => "Answer",
+            Kind::Rest(_) => "Rest",
             Kind::Attempt(_) => "Attempt",
             Kind::Boxed(_) => "Boxed",
         };

@@ -1,15 +1,24 @@
 //! One instance as a worker sees it: sends a request on a kept connection, and says exactly what became of it.
 
-use std::{fmt, net::SocketAddr, rc::Rc};
+use std::{
+    fmt,
+    future::Future,
+    net::SocketAddr,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, ready},
+};
 
-use http::{Request, Response, Version};
+use bytes::Bytes;
+use http::{Request, Response, Version, header, request::Parts, uri::PathAndQuery};
 
 use crate::{
     body::Body,
-    replay::Attempt,
-    send::{NotSentReason, SendError},
+    replay::{Attempt, Replay},
+    send::{Fault, NotSentReason, SendError},
     target,
     upstream::{Lease, Upstream},
+    wire::{Added, Broken, Exchange},
 };
 
 /// One instance, as one worker sees it. Clones are the same endpoint.
@@ -29,6 +38,11 @@ pub struct EndpointStats {
     pub open: usize,
     /// HTTP/1.1 connections now idle.
     pub idle: usize,
+}
+
+/// A request on its way: see [`Endpoint::lend`].
+pub struct Sending {
+    exchange: Exchange,
 }
 
 // === impl Endpoint ===
@@ -61,10 +75,29 @@ impl Endpoint {
         }
         // What few requests need is boxed: a future is as large as its largest branch, and is moved when it is made.
         if request.version() == Version::HTTP_2 {
-            Box::pin(self.send_on_stream(request)).await
-        } else {
-            self.send_alone(request).await
+            return Box::pin(self.send_on_stream(request)).await;
         }
+        match request.body().whole() {
+            Some(body) if !request.headers().contains_key(header::UPGRADE) => {
+                self.send_whole(request, body).await
+            }
+            _ => Box::pin(self.send_alone(request)).await,
+        }
+    }
+
+    /// Sends a request that stays with the caller, with some fields that its map does not have, if that can be done at once: its
+    /// body is here whole, it asks for no other protocol, and a connection is idle. Otherwise none: [`Self::send`] does the rest.
+    ///
+    /// It goes by HTTP/1.1 to that path with its query, a part of a valid target that begins with a slash, and must be as clean
+    /// as for [`Self::send`]. The body is the next attempt of `body`.
+    #[must_use]
+    pub fn lend(&self, parts: &Parts, path: &str, added: Added<'_>, body: &Replay) -> Option<Sending> {
+        if self.upstream.is_closed() || parts.headers.contains_key(header::UPGRADE) {
+            return None;
+        }
+        let body = body.loan()?;
+        let exchange = self.start(parts, path, added, &body)?;
+        Some(Sending { exchange })
     }
 
     /// Opens a connection ahead of its first request, to be found idle by it.
@@ -73,9 +106,8 @@ impl Endpoint {
     ///
     /// Why there is none.
     pub async fn warm(&self) -> Result<(), NotSentReason> {
-        let mut kept = self.upstream.connect().await?;
-        kept.sender.ready().await.map_err(NotSentReason::Ended)?;
-        self.upstream.keep(kept);
+        let wire = self.upstream.connect_wire().await?;
+        self.upstream.keep_wire(wire);
         Ok(())
     }
 
@@ -94,6 +126,54 @@ impl Endpoint {
     #[must_use]
     pub fn stats(&self) -> EndpointStats {
         self.upstream.stats()
+    }
+
+    /// Puts a request on its way on an idle connection, if there is one that takes it.
+    fn start(&self, parts: &Parts, path: &str, added: Added<'_>, body: &Bytes) -> Option<Exchange> {
+        loop {
+            let mut wire = self.upstream.checkout_wire()?;
+            // What has just been closed takes nothing: the next one.
+            if wire.start(parts, path, added, body.clone(), &mut self.upstream.scratch()).is_ok() {
+                return Some(Exchange::new(wire, Rc::clone(&self.upstream), parts.method.clone(), true));
+            }
+        }
+    }
+
+    async fn send_whole(&self, request: Request<Body>, body: Bytes) -> Result<Response<Body>, SendError> {
+        let upstream = &self.upstream;
+        let (parts, original) = request.into_parts();
+        let path = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+        loop {
+            let exchange = match self.start(&parts, path, &[], &body) {
+                Some(exchange) => exchange,
+                None => {
+                    let fresh = match Box::pin(upstream.connect_wire()).await {
+                        Ok(mut wire) => wire
+                            .start(&parts, path, &[], body.clone(), &mut upstream.scratch())
+                            .map(|()| wire)
+                            .map_err(|error| NotSentReason::Ended(Fault::Io(error))),
+                        Err(reason) => Err(reason),
+                    };
+                    match fresh {
+                        Ok(wire) => Exchange::new(wire, Rc::clone(upstream), parts.method.clone(), false),
+                        Err(reason) => {
+                            return Err(SendError::not_sent(Request::from_parts(parts, original), reason));
+                        }
+                    }
+                }
+            };
+            let reused = exchange.reused();
+            match exchange.await.map_err(|broken| broken.told(reused)) {
+                Ok(response) => return Ok(response),
+                Err(Ok(error)) => return Err(error),
+                // An idle connection that just ended: the next one, and at last a new one.
+                Err(Err(_)) if reused => {}
+                Err(Err(fault)) => {
+                    let reason = NotSentReason::Ended(fault);
+                    return Err(SendError::not_sent(Request::from_parts(parts, original), reason));
+                }
+            }
+        }
     }
 
     async fn send_alone(&self, mut request: Request<Body>) -> Result<Response<Body>, SendError> {
@@ -136,7 +216,7 @@ impl Endpoint {
                 recall.forgo();
             }
             if !reused {
-                return Err(SendError::not_sent(back, NotSentReason::Ended(error.into_error())));
+                return Err(SendError::not_sent(back, NotSentReason::Ended(error.into_error().into())));
             }
             // An idle connection that just ended: the next one, and at last a new one.
             request = back;
@@ -174,10 +254,31 @@ impl Endpoint {
                 recall.forgo();
             }
             if !reused {
-                return Err(SendError::not_sent(back, NotSentReason::Ended(error.into_error())));
+                return Err(SendError::not_sent(back, NotSentReason::Ended(error.into_error().into())));
             }
             request = back;
         }
+    }
+}
+
+// === impl Sending ===
+
+impl Future for Sending {
+    type Output = Result<Response<Body>, SendError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let outcome = ready!(Pin::new(&mut self.exchange).poll(cx));
+        let told = |broken: Broken| match broken.told(true) {
+            Ok(error) => error,
+            Err(fault) => SendError::not_sent_of_loan(NotSentReason::Ended(fault)),
+        };
+        Poll::Ready(outcome.map_err(told))
+    }
+}
+
+impl fmt::Debug for Sending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sending").finish_non_exhaustive()
     }
 }
 

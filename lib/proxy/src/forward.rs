@@ -5,15 +5,19 @@
 //! beside `transfer-encoding`, and `transfer-encoding` never goes on from here.
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Version,
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, Version,
     header::{self, Entry},
+    request::Parts,
 };
 
 use crate::connection::Connection;
 
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_FOR: &str = "x-forwarded-for";
+const X_FORWARDED_HOST: &str = "x-forwarded-host";
+const X_FORWARDED_PROTO: &str = "x-forwarded-proto";
+/// Of a request that has not been through [`lent`], which refuses it.
+static NO_HOST: HeaderValue = HeaderValue::from_static("");
+static HTTP: HeaderValue = HeaderValue::from_static("http");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
@@ -25,6 +29,15 @@ pub enum Passage {
     Plain,
     /// A request to speak another protocol on the connection (WebSocket): 101 is answered by [`crate::upgrade::tunnel`].
     Upgrade,
+}
+
+/// Where the next hop is told who the client is, by `x-forwarded-*`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// In the request's map, after what proxies before us said.
+    InMap,
+    /// Nobody said anything before: the fields of [`origin()`] go with the request beside its map.
+    Beside,
 }
 
 /// Why a request is not forwarded. The answer is 400, but for `Connect`: 405.
@@ -41,6 +54,9 @@ pub enum Refusal {
     Length,
 }
 
+/// The authority of a request's target, if it has one.
+struct Target(Option<HeaderValue>);
+
 /// Fields that one look over all of them has found.
 #[derive(Default)]
 struct Found {
@@ -54,14 +70,15 @@ struct Found {
     upgrade: bool,
     http2_settings: bool,
     expect: bool,
+    forwarded: bool,
 }
 
 /// The host that a request is for, as the client wrote it: the target's, or `host`.
 #[must_use]
-pub fn host<B>(request: &Request<B>) -> Option<&str> {
-    match request.uri().authority() {
+pub fn host<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
+    match uri.authority() {
         Some(authority) => Some(authority.as_str()),
-        None => request.headers().get(header::HOST)?.to_str().ok(),
+        None => headers.get(header::HOST)?.to_str().ok(),
     }
 }
 
@@ -73,39 +90,75 @@ pub fn host<B>(request: &Request<B>) -> Option<&str> {
 ///
 /// A request that must not go on.
 pub fn request<B>(request: &mut Request<B>, connection: &Connection) -> Result<Passage, Refusal> {
-    if request.method() == Method::CONNECT {
-        return Err(Refusal::Connect);
-    }
-    let authority = request.uri().authority().map(|authority| HeaderValue::from_str(authority.as_str()));
-    let version = request.version();
+    let (target, version) = (Target::of(request.method(), request.uri())?, request.version());
     let headers = request.headers_mut();
+    let (passage, told) = clean(headers, target, version, connection)?;
+    if told == Origin::Beside {
+        for (name, value) in origin(headers, connection).map(|(name, value)| (name, value.clone())) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    }
+    *request.version_mut() = next_version(request.headers());
+    Ok(passage)
+}
+
+/// The same for a request that [`crate::Endpoint::lend`] may send: fields that can go beside its map are not put into it.
+///
+/// # Errors
+///
+/// A request that must not go on.
+pub fn lent(parts: &mut Parts, connection: &Connection) -> Result<(Passage, Origin), Refusal> {
+    let target = Target::of(&parts.method, &parts.uri)?;
+    let done = clean(&mut parts.headers, target, parts.version, connection)?;
+    parts.version = next_version(&parts.headers);
+    Ok(done)
+}
+
+fn clean(
+    headers: &mut HeaderMap,
+    target: Target,
+    version: Version,
+    connection: &Connection,
+) -> Result<(Passage, Origin), Refusal> {
     let found = Found::look(headers);
     if found.lengths > 1 {
         return Err(Refusal::Length);
     }
-    let host = match (authority, found.hosts) {
+    match (target.0, found.hosts) {
         // The target's authority wins over `host` (RFC 9112, 3.2.2); on HTTP/2 it usually is the only one.
         (Some(authority), _) => {
-            let authority = authority.map_err(|_| Refusal::Host)?;
-            headers.insert(header::HOST, authority.clone());
-            authority
+            headers.insert(header::HOST, authority);
         }
-        (None, 1) => headers.get(header::HOST).ok_or(Refusal::Host)?.clone(),
+        (None, 1) => {}
         (None, _) => return Err(Refusal::Host),
-    };
+    }
     let passage = if found.upgrade && version == Version::HTTP_11 && upgrades(headers) {
         Passage::Upgrade
     } else {
         Passage::Plain
     };
     found.remove_from(headers, passage == Passage::Upgrade);
+    if !found.forwarded {
+        return Ok((passage, Origin::Beside));
+    }
+    for (name, value) in origin(headers, connection).map(|(name, value)| (name, value.clone())) {
+        append(headers, HeaderName::from_static(name), &value);
+    }
+    Ok((passage, Origin::InMap))
+}
 
-    append(headers, X_FORWARDED_FOR, connection.forwarded_for());
-    append(headers, X_FORWARDED_HOST, &host);
-    append(headers, X_FORWARDED_PROTO, &HeaderValue::from_static("http"));
-    let next = if is_grpc(headers) { Version::HTTP_2 } else { Version::HTTP_11 };
-    *request.version_mut() = next;
-    Ok(passage)
+fn next_version(headers: &HeaderMap) -> Version {
+    if is_grpc(headers) { Version::HTTP_2 } else { Version::HTTP_11 }
+}
+
+/// What the next hop is told of the client, of a request that has been through [`lent`].
+#[must_use]
+pub fn origin<'a>(
+    headers: &'a HeaderMap,
+    connection: &'a Connection,
+) -> [(&'static str, &'a HeaderValue); 3] {
+    let host = headers.get(header::HOST).unwrap_or(&NO_HOST);
+    [(X_FORWARDED_FOR, connection.forwarded_for()), (X_FORWARDED_HOST, host), (X_FORWARDED_PROTO, &HTTP)]
 }
 
 /// Makes an instance's answer ready for the client. `passage` is what [`request()`] said.
@@ -160,6 +213,18 @@ fn upgrades(headers: &HeaderMap) -> bool {
         && !tokens(headers, &header::UPGRADE).any(|token| token.to_ascii_lowercase().starts_with("h2c"))
 }
 
+// === impl Target ===
+
+impl Target {
+    fn of(method: &Method, uri: &Uri) -> Result<Self, Refusal> {
+        if method == Method::CONNECT {
+            return Err(Refusal::Connect);
+        }
+        let authority = uri.authority().map(|authority| HeaderValue::from_str(authority.as_str()));
+        authority.transpose().map(Self).map_err(|_| Refusal::Host)
+    }
+}
+
 // === impl Found ===
 
 impl Found {
@@ -177,6 +242,7 @@ impl Found {
                 "upgrade" => found.upgrade = true,
                 "http2-settings" => found.http2_settings = true,
                 "expect" => found.expect = true,
+                X_FORWARDED_FOR | X_FORWARDED_HOST | X_FORWARDED_PROTO => found.forwarded = true,
                 _ => {}
             }
         }

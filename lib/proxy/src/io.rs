@@ -55,6 +55,8 @@ pub(crate) struct ClientIo {
     instead: Bytes,
     /// Nothing more will be written.
     finished: bool,
+    /// It speaks HTTP/1.1, and whether it has gone is looked at here.
+    watched: bool,
 }
 
 /// An instance's socket, which counts what came from it: so that an answer that broke after its first byte is told from
@@ -181,7 +183,21 @@ impl ClientIo {
 
     pub(crate) fn new(stream: TcpStream, activity: Arc<Activity>, unreadable: Unreadable) -> Self {
         let (prefix, instead) = (Bytes::new(), Bytes::new());
-        Self { stream, prefix, activity, unreadable, instead, finished: false }
+        Self { stream, prefix, activity, unreadable, instead, finished: false, watched: false }
+    }
+
+    /// Whether the client went away while its request is under way. hyper would read ahead to learn that, and make room for
+    /// another head each time.
+    fn is_gone(&self, cx: &mut Context<'_>) -> bool {
+        if !self.watched || self.finished || self.activity.in_flight() == 0 || !self.prefix.is_empty() {
+            return false;
+        }
+        let mut byte = [0];
+        match self.stream.poll_peek(cx, &mut ReadBuf::new(&mut byte)) {
+            Poll::Ready(Ok(bytes)) => bytes == 0,
+            Poll::Ready(Err(_)) => true,
+            Poll::Pending => false,
+        }
     }
 
     /// Whether hyper refuses a head with this message; then another is written at the next flush.
@@ -221,6 +237,7 @@ impl ClientIo {
             }
         };
         self.prefix = Bytes::copy_from_slice(&buffer[..filled]);
+        self.watched = !http2;
         Ok(http2)
     }
 }
@@ -277,6 +294,9 @@ impl AsyncWrite for ClientIo {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_instead(cx))?;
+        if self.is_gone(cx) {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 

@@ -65,17 +65,19 @@ mod timeout;
 mod unreadable;
 pub mod upgrade;
 mod upstream;
+mod wire;
 mod worker;
 
 pub use self::{
     body::{Body, BodyError, BoxError},
     connection::{Connection, Limits, Protocol},
-    endpoint::{Endpoint, EndpointStats},
+    endpoint::{Endpoint, EndpointStats, Sending},
     guard::{End, Guard, Guarded},
     pool::{Pool, PoolConfig},
     replay::{REPLAY_BUFFER, Replay},
-    send::{NotSent, NotSentReason, SendError},
+    send::{Fault, NotSent, NotSentReason, SendError},
     serve::Handler,
     timeout::{Elapsed, TICK, Timeout, Timers},
+    wire::{Added, Malformed},
     worker::{Worker, WorkerError, Workers, WorkersConfig},
 };

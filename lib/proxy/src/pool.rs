@@ -42,6 +42,8 @@ pub struct Pool {
 pub(crate) struct Shared {
     pub(crate) config: PoolConfig,
     pub(crate) timers: Timers,
+    /// Where heads of requests are written before they are sent.
+    pub(crate) scratch: RefCell<Vec<u8>>,
     /// Sweeps so far.
     age: Cell<u64>,
     upstreams: RefCell<Vec<Weak<Upstream>>>,
@@ -75,7 +77,13 @@ impl Pool {
     /// Outside of a `LocalRuntime` or `LocalSet`.
     #[must_use]
     pub fn start(config: PoolConfig, timers: Timers) -> Self {
-        let shared = Rc::new(Shared { config, timers, age: Cell::new(0), upstreams: RefCell::default() });
+        let shared = Rc::new(Shared {
+            config,
+            timers,
+            scratch: RefCell::default(),
+            age: Cell::new(0),
+            upstreams: RefCell::default(),
+        });
         tokio::task::spawn_local(sweep(Rc::downgrade(&shared)));
         Self { shared }
     }

@@ -117,12 +117,12 @@ impl Replay {
         }
     }
 
-    /// Reads what has already arrived of a body of unknown length, without waiting, so that a short one is known to be
-    /// short. It makes hyper send a waiting client its `100 Continue`: not for requests that carry `expect`.
+    /// Reads what has already arrived of a body that is short or of unknown length, without waiting: most are here whole by
+    /// then, and the cheapest to send. It makes hyper send a waiting client its `100 Continue`: not for requests that carry `expect`.
     pub fn look_ahead(&self) {
         let Some(shared) = &self.shared else { return };
         let mut state = shared.state.borrow_mut();
-        if state.declared.is_some() {
+        if state.declared.is_some_and(|length| length > state.limit as u64) {
             return;
         }
         let mut cx = Context::from_waker(Waker::noop());
@@ -158,16 +158,16 @@ impl Replay {
     /// The whole body, where it was read to its end and is still kept.
     #[must_use]
     pub fn whole(&self) -> Option<Bytes> {
+        self.shared.as_ref().map_or_else(|| Some(Bytes::new()), |shared| shared.state.borrow().whole())
+    }
+
+    /// What another attempt can send in one piece: the whole body, if no trailers follow it. It takes the body over from
+    /// attempts before.
+    pub(crate) fn loan(&self) -> Option<Bytes> {
         let Some(shared) = &self.shared else { return Some(Bytes::new()) };
-        let state = shared.state.borrow();
-        let ended = state.end == SourceEnd::Reached || state.declared == Some(state.read);
-        if state.forgotten || !ended {
-            return None;
-        }
-        match state.chunks.as_slice() {
-            [only] => Some(only.clone()),
-            chunks => Some(chunks.concat().into()),
-        }
+        let whole = shared.state.borrow().whole_without_trailers()?;
+        shared.next_attempt();
+        Some(whole)
     }
 
     /// Whether the client's side of the body failed: it went away, or sent more than its limit.
@@ -192,6 +192,21 @@ impl fmt::Debug for Replay {
 // === impl State ===
 
 impl State {
+    fn whole(&self) -> Option<Bytes> {
+        let ended = self.end == SourceEnd::Reached || self.declared == Some(self.read);
+        if self.forgotten || !ended {
+            return None;
+        }
+        match self.chunks.as_slice() {
+            [only] => Some(only.clone()),
+            chunks => Some(chunks.concat().into()),
+        }
+    }
+
+    fn whole_without_trailers(&self) -> Option<Bytes> {
+        if self.trailers.is_none() && self.end != SourceEnd::Broken { self.whole() } else { None }
+    }
+
     /// A body that is longer than the buffer, or may be, is better refused before it is sent.
     fn wants_gate(&self) -> bool {
         match self.declared {
@@ -275,6 +290,14 @@ impl Attempt {
     /// The gate to open on `100 Continue`, for a body that is held back.
     pub(crate) fn gate(&self) -> Option<&Arc<Gate>> {
         self.gate.as_ref()
+    }
+
+    /// All that it would read, if that is here and can be sent in one piece.
+    pub(crate) fn whole(&self) -> Option<Bytes> {
+        if self.shared.current.get() != self.number || self.chunk > 0 {
+            return None;
+        }
+        self.shared.state.borrow().whole_without_trailers()
     }
 
     pub(crate) fn poll_frame(

@@ -4,7 +4,10 @@ use std::{error::Error as StdError, io, time::Duration};
 
 use http::Request;
 
-use crate::body::{Body, BodyError};
+use crate::{
+    body::{Body, BodyError},
+    wire::Malformed,
+};
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -20,23 +23,40 @@ pub enum SendError {
         /// The instance itself said that it did nothing with the request (HTTP/2: a refused stream, or one after its
         /// GOAWAY), so that it may go elsewhere whatever its method, if its body is intact.
         refused: bool,
-        /// What hyper says.
+        /// What happened to the connection.
         #[source]
-        source: hyper::Error,
+        source: Fault,
     },
     /// The answer began and broke off within its head, or is not HTTP.
     #[error("the answer is not one")]
-    BadAnswer(#[source] hyper::Error),
+    BadAnswer(#[source] Fault),
     /// The request's own body failed while it was sent: see [`SendError::body`].
     #[error("the request's body failed")]
     Body(#[source] hyper::Error),
 }
 
+/// What can happen to a connection.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// The other end closed it.
+    #[error("it was closed")]
+    Closed,
+    /// It broke.
+    #[error("it broke")]
+    Io(#[source] io::Error),
+    /// What came on it is no answer.
+    #[error("what came is no answer")]
+    Malformed(#[from] Malformed),
+    /// What hyper says, of requests that are its own to send.
+    #[error(transparent)]
+    Hyper(#[from] hyper::Error),
+}
+
 /// A request that was not sent.
 #[derive(Debug)]
 pub struct NotSent {
-    /// As it was given to [`crate::Endpoint::send`].
-    pub request: Request<Body>,
+    /// As it was given to [`crate::Endpoint::send`]; none where it was only lent ([`crate::Endpoint::lend`]).
+    pub request: Option<Request<Body>>,
     /// Why it was not.
     pub reason: NotSentReason,
 }
@@ -58,7 +78,7 @@ pub enum NotSentReason {
     ConnectTimeout(Duration),
     /// The connection was new and ended before the request was written.
     #[error("the new connection ended at once")]
-    Ended(#[source] hyper::Error),
+    Ended(#[source] Fault),
 }
 
 // === impl SendError ===
@@ -74,7 +94,11 @@ impl SendError {
     }
 
     pub(crate) fn not_sent(request: Request<Body>, reason: NotSentReason) -> Self {
-        Self::NotSent(Box::new(NotSent { request, reason }))
+        Self::NotSent(Box::new(NotSent { request: Some(request), reason }))
+    }
+
+    pub(crate) fn not_sent_of_loan(reason: NotSentReason) -> Self {
+        Self::NotSent(Box::new(NotSent { request: None, reason }))
     }
 
     /// Reads hyper's error of a request that was at least partly written.
@@ -83,10 +107,10 @@ impl SendError {
             return Self::Body(source);
         }
         if answered || source.is_parse() {
-            return Self::BadAnswer(source);
+            return Self::BadAnswer(source.into());
         }
         let refused = cause::<h2::Error>(&source).is_some_and(refused);
-        Self::NoAnswer { reused, refused, source }
+        Self::NoAnswer { reused, refused, source: source.into() }
     }
 }
 

@@ -116,6 +116,8 @@ fn http1_builder(limits: &Limits) -> http1::Builder {
     let mut builder = http1::Builder::new();
     // The sweep sees to slow heads: hyper's own timer would be set anew for each request.
     builder.header_read_timeout(None).max_header_size(limits.header_bytes);
+    // The socket sees to clients that go: see `ClientIo`.
+    builder.half_close(true);
     if limits.headers != Limits::default().headers {
         builder.max_headers(limits.headers);
     }

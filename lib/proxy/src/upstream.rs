@@ -1,6 +1,7 @@
 //! Kept connections to one instance, inside the endpoint object itself: no map, no lock, no key.
 //!
-//! A worker has its own endpoint for each instance, so everything here belongs to one thread. Idle connections are taken last
+//! They are of two kinds. Our own ([`Wire`]) serve requests that are whole when they are sent; hyper's serve bodies that come
+//! while they are sent, and upgrades. A worker has its own endpoint for each instance, so everything here belongs to one thread. Idle connections are taken last
 //! in, first out: what is warm stays warm, and what is not needed grows old and goes. Ages are counted in sweeps (one per
 //! second) and not read from a clock, because a request should not pay for a limit that is 30 seconds away.
 //!
@@ -12,7 +13,7 @@
 //! end by then, nor past its age, nor once the endpoint is closed.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, RefCell, RefMut},
     collections::VecDeque,
     net::SocketAddr,
     rc::Rc,
@@ -35,12 +36,18 @@ use crate::{
     pool::Shared,
     replay::Recall,
     send::NotSentReason,
+    wire::Wire,
 };
 
 /// An instance's connections.
 pub(crate) struct Upstream {
     address: SocketAddr,
     pool: Rc<Shared>,
+    #[allow(
+        clippy::vec_box,
+        reason = "it goes into a request and back each time: a pointer is what is moved"
+    )]
+    wires: RefCell<Vec<Box<Wire>>>,
     idle: RefCell<VecDeque<Kept>>,
     multiplex: Multiplex,
     open: Rc<Cell<usize>>,
@@ -82,6 +89,7 @@ impl Upstream {
         Self {
             address,
             pool,
+            wires: RefCell::default(),
             idle: RefCell::default(),
             multiplex: Multiplex::default(),
             open: Rc::default(),
@@ -101,6 +109,7 @@ impl Upstream {
 
     pub(crate) fn close(&self) {
         self.closed.set(true);
+        self.wires.borrow_mut().clear();
         self.idle.borrow_mut().clear();
         self.multiplex.clear();
     }
@@ -110,18 +119,49 @@ impl Upstream {
             connects: self.connects.get(),
             reused: self.reused.get(),
             open: self.open.get(),
-            idle: self.idle.borrow().len(),
+            idle: self.wires.borrow().len() + self.idle.borrow().len(),
         }
     }
 
     /// Lets go what is old, unused or closed.
     pub(crate) fn sweep(&self) {
         let (age, idle) = (self.pool.age(), self.pool.config.idle.as_secs());
+        self.wires.borrow_mut().retain(|wire| wire.still_good(age, idle));
         self.idle.borrow_mut().retain(|kept| kept.still_good(age, idle));
         self.multiplex.sweep(age, idle);
     }
 
-    /// The connection used last that is still good.
+    /// Room for a request's head while it is written.
+    pub(crate) fn scratch(&self) -> RefMut<'_, Vec<u8>> {
+        self.pool.scratch.borrow_mut()
+    }
+
+    /// Our own connection used last that is still open.
+    pub(crate) fn checkout_wire(&self) -> Option<Box<Wire>> {
+        let mut wires = self.wires.borrow_mut();
+        loop {
+            let wire = wires.pop()?;
+            if wire.is_open() {
+                return Some(wire);
+            }
+        }
+    }
+
+    pub(crate) fn keep_wire(&self, mut wire: Box<Wire>) {
+        let age = self.pool.age();
+        if self.closed.get() || wire.expires <= age {
+            return;
+        }
+        wire.idle_since = age;
+        self.wires.borrow_mut().push(wire);
+    }
+
+    pub(crate) async fn connect_wire(&self) -> Result<Box<Wire>, NotSentReason> {
+        let (socket, open) = self.dial().await?;
+        Ok(Wire::new(socket, open, self.expires()))
+    }
+
+    /// hyper's connection used last that is still good.
     pub(crate) fn checkout(&self) -> Option<Kept> {
         let mut idle = self.idle.borrow_mut();
         for _ in 0..idle.len() {
@@ -169,7 +209,10 @@ impl Upstream {
             Ok(stream) => Ok(stream),
             Err(opening) => {
                 let (socket, open) = self.dial().await?;
-                opening.opened(socket, open, self.expires()).await.map_err(NotSentReason::Ended)
+                opening
+                    .opened(socket, open, self.expires())
+                    .await
+                    .map_err(|error| NotSentReason::Ended(error.into()))
             }
         }
     }
@@ -178,7 +221,8 @@ impl Upstream {
         let (socket, open) = self.dial().await?;
         let received = Arc::new(AtomicU64::new(0));
         let io = TokioIo::new(UpstreamIo::new(socket, Arc::clone(&received)));
-        let (sender, connection) = http1::handshake(io).await.map_err(NotSentReason::Ended)?;
+        let (sender, connection) =
+            http1::handshake(io).await.map_err(|error| NotSentReason::Ended(error.into()))?;
         let address = self.address;
         tokio::task::spawn_local(async move {
             let _open = open;
@@ -189,9 +233,19 @@ impl Upstream {
         Ok(Kept { sender, received, expires: self.expires(), idle_since: 0, used: false })
     }
 
+    /// Ends the connection that is idle longest: those of one kind must not keep the other out.
+    fn let_one_go(&self) -> bool {
+        let mut wires = self.wires.borrow_mut();
+        if wires.is_empty() {
+            return self.idle.borrow_mut().pop_front().is_some();
+        }
+        drop(wires.remove(0));
+        true
+    }
+
     /// A socket, counted from before it is there.
     async fn dial(&self) -> Result<(TcpStream, Open), NotSentReason> {
-        if self.open.get() >= self.pool.config.max_open {
+        if self.open.get() >= self.pool.config.max_open && !self.let_one_go() {
             return Err(NotSentReason::NoRoom);
         }
         let open = Open::count(&self.open);
@@ -213,6 +267,14 @@ impl Upstream {
         let age = self.pool.config.age.as_secs();
         let part = (self.connects.get().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) % (age / 5 + 1);
         self.pool.age() + age - part
+    }
+}
+
+// === impl Wire ===
+
+impl Wire {
+    fn still_good(&self, age: u64, idle: u64) -> bool {
+        self.expires > age && age.saturating_sub(self.idle_since) < idle && self.is_open()
     }
 }
 

@@ -86,7 +86,7 @@ async fn a_refused_connection_gives_the_request_back_as_it_was() {
         peer.ok(std::str::from_utf8(&request.body).unwrap()).await;
     })
     .await;
-    let answer = pool().endpoint(upstream.address()).send(back.request).await.unwrap();
+    let answer = pool().endpoint(upstream.address()).send(back.request.unwrap()).await.unwrap();
     assert_eq!(text(answer).await, "order");
 }
 
