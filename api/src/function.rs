@@ -11,12 +11,14 @@ use crate::{
     rules::{duration, forbidden, free_port, image, invalid, invalid_at, object_name, required},
 };
 
+mod build;
 mod pod;
 mod scaling;
 mod schedule;
 mod source;
 mod status;
 
+pub use build::BuildSettings;
 pub use pod::{Mount, Template, TemplateMetadata};
 pub use scaling::{Scaling, ScalingMetric};
 pub use schedule::Schedule;
@@ -91,6 +93,10 @@ pub use status::{Condition, FunctionStatus, PackageStatus, ScheduleStatus, Sourc
         "an image has no handler: remove it, or write runtime and source in the place of image"
     ),
     validation = forbidden(
+        ".build", "!has(self.image) || has(self.runtime) || !has(self.build)",
+        "an image is built already: remove build, or write runtime and source in the place of image"
+    ),
+    validation = forbidden(
         ".port", "has(self.image) || !has(self.port)",
         "port goes with image only: remove it (a Runtime names the port of its own program)"
     ),
@@ -128,6 +134,9 @@ pub struct FunctionSpec {
     /// Where the code comes from; exactly one of its fields.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Source>,
+    /// Settings of builds, for a source that names dependencies which it does not bring.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build: Option<BuildSettings>,
     /// A container image that serves HTTP, in the place of runtime, handler and source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]

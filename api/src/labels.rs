@@ -6,6 +6,8 @@ pub const FUNCTION: &str = "flint.dev/function";
 pub const REVISION: &str = "flint.dev/revision";
 /// What kind of package a ConfigMap holds; its presence marks the object as a package.
 pub const PACKAGE: &str = "flint.dev/package";
+/// The build that a Job, its pod and its Secret belong to.
+pub const BUILD: &str = "flint.dev/build";
 /// Annotation on a Function: `v1` asks for API Gateway v1.0 events.
 pub const EVENT_FORMAT: &str = "flint.dev/event-format";
 /// `app.kubernetes.io/part-of`, always [`PART_OF_FLINT`].
@@ -18,7 +20,7 @@ pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 pub const NAME: &str = "app.kubernetes.io/name";
 /// `app.kubernetes.io/instance`: the revision's name.
 pub const INSTANCE: &str = "app.kubernetes.io/instance";
-/// `app.kubernetes.io/component`: `function` on function pods.
+/// `app.kubernetes.io/component`: `function` on function pods, `build` on those that make packages.
 pub const COMPONENT: &str = "app.kubernetes.io/component";
 /// The one field manager of the operator's server-side apply.
 pub const FIELD_MANAGER: &str = "flint-operator";

@@ -15,8 +15,9 @@ pub use crds::all_crds;
 pub use duration::Duration;
 pub use effective::Effective;
 pub use function::{
-    Archive, Condition, Function, FunctionSpec, FunctionStatus, Git, Mount, NameRef, Oci, PackageStatus,
-    Scaling, ScalingMetric, Schedule, ScheduleStatus, Source, SourceStatus, Template, TemplateMetadata,
+    Archive, BuildSettings, Condition, Function, FunctionSpec, FunctionStatus, Git, Mount, NameRef, Oci,
+    PackageStatus, Scaling, ScalingMetric, Schedule, ScheduleStatus, Source, SourceStatus, Template,
+    TemplateMetadata,
 };
 pub use runtime::{Build, Mode, Pool, Runtime, RuntimeSpec};
 

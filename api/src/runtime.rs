@@ -66,8 +66,7 @@ pub struct RuntimeSpec {
     #[schemars(range(min = 1, max = 65535))]
     #[x_kube(validation = free_port())]
     pub port: Option<u16>,
-    /// How a source with dependencies becomes a package. Kept for what is to come: nothing is built yet, a source brings its
-    /// dependencies with it.
+    /// How a source that names dependencies becomes a package. Without it a source brings its dependencies along.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub build: Option<Build>,
     /// Warm instances kept per namespace. Kept for what is to come: there are no warm pools yet, every instance starts cold.
@@ -83,17 +82,24 @@ pub struct RuntimeSpec {
     pub env: Vec<EnvVar>,
 }
 
-/// How a source with dependencies becomes a package.
+/// How a source with dependencies becomes a package: a command that runs in the source's folder, and what is there afterwards is the
+/// package. Another value builds the runtime's functions anew.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Build {
-    /// The image that builds.
+    /// The image that builds: any with the tools in it.
     #[schemars(length(max = 512))]
     #[x_kube(validation = image())]
     pub image: String,
-    /// The command that builds, run in the source's folder.
-    #[serde(default)]
+    /// The command that builds. Default: /flint/build of the image.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(max = 32768)))]
+    #[x_kube(validation = invalid("self.all(item, item != '')", "an item of command is empty: remove it"))]
     pub command: Vec<String>,
+    /// The files that name dependencies which the command can fetch, such as requirements.txt. Default: all that Flint knows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(max = 255)))]
+    pub manifests: Vec<String>,
 }
 
 /// Warm instances kept per namespace.

@@ -13,6 +13,7 @@ use flint_package::Limits;
 use flint_telemetry::Format;
 
 use crate::{
+    build::{BuildConfig, PodConfig},
     fetch::Bounds,
     settings::{MASTER_KEY_LENGTH, MasterKey, Settings},
 };
@@ -99,6 +100,27 @@ pub(crate) struct Args {
     /// A file of certificates in PEM that servers of sources may be signed by, beside the public authorities. It is read at each fetch.
     #[arg(long, env = "FLINT_SOURCE_CA_FILE")]
     pub(crate) source_ca_file: Option<PathBuf>,
+    /// The image with the builder in it, which every build's pod begins with.
+    #[arg(long, env = "FLINT_BUILDER_IMAGE")]
+    builder_image: String,
+    /// How many builds may run at once, in all namespaces.
+    #[arg(long, env = "FLINT_BUILDS_AT_ONCE", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
+    builds_at_once: u16,
+    /// How long a build may take, all attempts together, where the Function says nothing.
+    #[arg(long, env = "FLINT_BUILD_TIMEOUT", default_value = "15m")]
+    build_timeout: flint_api::Duration,
+    /// What every build's pod has, in JSON: env, envFrom, resources, nodeSelector, tolerations, as core/v1 writes them.
+    #[arg(long, env = "FLINT_BUILD_POD", default_value = "{}", value_parser = PodConfig::read)]
+    build_pod: PodConfig,
+    /// The most that the cache of one Runtime's builds in one namespace may hold; 0 keeps none.
+    #[arg(long, env = "FLINT_BUILD_CACHE_LIMIT", default_value = "512Mi", value_parser = bytes_or_none)]
+    build_cache_limit: u64,
+    /// What all caches may have together.
+    #[arg(long, env = "FLINT_BUILD_CACHE_CAPACITY", default_value = "2Gi", value_parser = bytes)]
+    pub(crate) build_cache_capacity: u64,
+    /// A file of certificates in PEM that servers of builds may be signed by, beside those of the build's image.
+    #[arg(long, env = "FLINT_BUILD_CA_FILE")]
+    build_ca_file: Option<PathBuf>,
 }
 
 /// A thousand functions ask their servers two hundred times a second then.
@@ -156,6 +178,19 @@ impl Args {
         Some(self.source_interval.get()).filter(|interval| !interval.is_zero())
     }
 
+    /// What is said about builds.
+    pub(crate) fn builds(&self) -> BuildConfig {
+        BuildConfig {
+            builder_image: self.builder_image.clone(),
+            at_once: usize::from(self.builds_at_once),
+            timeout: self.build_timeout.get(),
+            unpacked: self.unpacked_limit,
+            cache: self.build_cache_limit,
+            pod: self.build_pod.clone(),
+            authorities: self.build_ca_file.clone(),
+        }
+    }
+
     fn check(&self) -> Result<(), String> {
         if self.master_key.len() < MASTER_KEY_LENGTH {
             return Err(format!("FLINT_MASTER_KEY has fewer than {MASTER_KEY_LENGTH} characters"));
@@ -181,6 +216,10 @@ fn bytes(text: &str) -> Result<u64, String> {
         .ok_or_else(|| "write a number of bytes, such as 50Mi".to_owned())
 }
 
+fn bytes_or_none(text: &str) -> Result<u64, String> {
+    if text == "0" { Ok(0) } else { bytes(text) }
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -195,6 +234,7 @@ mod tests {
             "--pod-ip=10.0.0.1",
             "--control-key=c",
             "--watchdog-image=watchdog:1",
+            "--builder-image=builder:1",
             "--gateway-service=flint-gateway.flint.svc.cluster.local",
         ];
         line.extend(extra);

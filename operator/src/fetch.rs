@@ -31,7 +31,7 @@ mod registry;
 mod trust;
 
 pub(crate) use failure::Failure;
-pub(crate) use order::Order;
+pub(crate) use order::{Order, REFRESH};
 pub(crate) use reach::Reach;
 pub(crate) use trust::Trust;
 
@@ -265,6 +265,13 @@ impl Fetcher {
         let had = self.workshop.volume.has(digest);
         self.workshop.volume.remove(digest).expect("the volume");
         had
+    }
+
+    /// Puts a package on the volume.
+    pub(crate) fn keep(&self, digest: &str, text: &str) {
+        let mut file = self.workshop.volume.draft().expect("a file");
+        std::io::Write::write_all(&mut file, text.as_bytes()).expect("room");
+        self.workshop.volume.put(digest, file).expect("room");
     }
 
     /// Makes a job be so far. A package is on the volume then.

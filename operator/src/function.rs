@@ -19,8 +19,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    fetch::Fetcher, key::Key, metrics::Metrics, rollout, schedules, schedules::Schedules, settings::Settings,
-    startability, starts::Starts, stores::Stores,
+    build::Builds, fetch::Fetcher, key::Key, metrics::Metrics, rollout, schedules, schedules::Schedules,
+    settings::Settings, startability, starts::Starts, stores::Stores,
 };
 
 mod apply;
@@ -61,6 +61,7 @@ pub(crate) struct Context {
     /// What is counted.
     pub(crate) metrics: Metrics,
     sources: Sources,
+    builds: Arc<Builds>,
     backoff: Backoff,
     /// Since when we know that a function's traffic goes where it goes.
     settled: Mutex<HashMap<Key, (Option<String>, Instant)>>,
@@ -151,6 +152,7 @@ impl Context {
         holding: Holding,
         metrics: Metrics,
         fetcher: Arc<Fetcher>,
+        builds: Arc<Builds>,
         max_starting: usize,
     ) -> Self {
         Self {
@@ -164,6 +166,7 @@ impl Context {
             holding,
             metrics,
             sources: Sources::new(fetcher),
+            builds,
             backoff: Backoff::default(),
             settled: Mutex::default(),
         }
@@ -201,6 +204,13 @@ impl Context {
         let package =
             self.sources.package(&self.client, &self.stores, key, &function).await.map_err(Error::Source)?;
         let runtime = function.spec.runtime.as_deref().and_then(|name| self.stores.runtime(name));
+        let package = match package {
+            Ok(Some(source)) => {
+                self.must_lead()?;
+                self.builds.package(key, &function, runtime.as_deref(), source).await?.map(Some)
+            }
+            other => other,
+        };
         let mut runtimes: Vec<_> =
             self.stores.runtimes.state().iter().map(|runtime| runtime.name_any()).collect();
         runtimes.sort_unstable();
@@ -289,6 +299,9 @@ impl Context {
     async fn gone(&self, key: &Key) {
         self.release_start(key);
         self.sources.forget(key);
+        if let Err(error) = self.builds.forget(key).await {
+            tracing::warn!(function = %key, %error, "a build that nobody wants any more goes on");
+        }
         self.backoff.succeeded(key);
         self.schedules.forget(key);
         self.settled.lock().remove(key);

@@ -1,4 +1,4 @@
-//! Home: where instances announce themselves and fetch their packages, over plain HTTP.
+//! Home: where instances announce themselves and fetch their packages, and builders bring them, over plain HTTP.
 //!
 //! Whoever calls here runs a user's code. So the number of connections is bounded, in all and for each address; a head
 //! and a body must arrive soon; an announcement is believed only when its signature, its sender's address and the
@@ -25,9 +25,10 @@ mod announce;
 mod packages;
 
 use announce::Refused;
-pub(crate) use packages::{Content, PackageSource, Packages};
+pub(crate) use packages::{Content, PackageSource, Packages, body};
 
 use crate::{
+    build::Depot,
     control::Control,
     listen::{Connection, Listener},
     stores::Stores,
@@ -40,10 +41,11 @@ pub(crate) struct Home {
     stores: Stores,
     control: Arc<Control>,
     packages: Packages,
+    depot: Depot,
     leader: watch::Receiver<bool>,
 }
 
-type Answer = Response<BoxBody<Bytes, io::Error>>;
+pub(crate) type Answer = Response<BoxBody<Bytes, io::Error>>;
 
 /// An announcement has about 300 bytes; names of the longest kind make it 1200.
 const BODY_LIMIT: usize = 4 << 10;
@@ -65,20 +67,31 @@ impl Home {
         stores: Stores,
         control: Arc<Control>,
         packages: Packages,
+        depot: Depot,
         leader: watch::Receiver<bool>,
     ) -> Self {
-        Self { master, stores, control, packages, leader }
+        Self { master, stores, control, packages, depot, leader }
     }
 
     async fn answer(&self, source: SocketAddr, request: Request<Incoming>) -> Answer {
         let path = request.uri().path();
         match (request.method(), path, path.strip_prefix("/packages/")) {
             (&Method::POST, "/announce", _) => self.announce(source.ip(), request).await,
+            _ if path.starts_with("/builds/") => self.builder(request).await,
             (&Method::GET, _, Some(digest)) => self.packages.answer(digest, request.headers()).await,
             (_, "/announce", _) | (_, _, Some(_)) => {
                 refusal(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "no such method here")
             }
             _ => refusal(StatusCode::NOT_FOUND, "not_found", "there is nothing here"),
+        }
+    }
+
+    async fn builder(&self, request: Request<Incoming>) -> Answer {
+        // What is brought has to be where the next instances ask for it.
+        if *self.leader.borrow() {
+            self.depot.answer(request).await
+        } else {
+            refusal(StatusCode::SERVICE_UNAVAILABLE, "not_leader", "another operator leads")
         }
     }
 
@@ -167,7 +180,7 @@ async fn serve_connection(home: Arc<Home>, connection: Connection) {
 }
 
 /// A refusal in the contract's JSON.
-fn refusal(status: StatusCode, code: &str, message: &str) -> Answer {
+pub(crate) fn refusal(status: StatusCode, code: &str, message: &str) -> Answer {
     let body = serde_json::json!({"error": {"code": code, "message": message}}).to_string();
     let mut answer = Response::new(whole(body));
     *answer.status_mut() = status;

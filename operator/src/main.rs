@@ -1,6 +1,7 @@
 //! The operator: the only writer of Kubernetes objects.
 
 mod args;
+mod build;
 mod changes;
 mod control;
 mod drift;

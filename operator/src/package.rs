@@ -30,6 +30,8 @@ pub(crate) struct Package {
     pub(crate) source: Option<String>,
     /// What that was at that moment, where it may be something else later: a commit, or an artifact's digest.
     pub(crate) resolved: Option<String>,
+    /// The files in it that name dependencies which it does not bring; none where nobody has looked.
+    pub(crate) needs: Option<Vec<String>>,
 }
 
 /// Why files cannot become a package.
@@ -49,11 +51,6 @@ pub(crate) enum Unpackable {
         "the code has {0} bytes when packed, and {PACKAGE_LIMIT} is the most here: bring it as spec.source.archive, or serve it as spec.image"
     )]
     Large(usize),
-    /// It needs a build.
-    #[error(
-        "{0} names dependencies, and building them is not supported yet: put the packed modules into the source, or serve the function as spec.image"
-    )]
-    Dependencies(String),
     /// Anything else.
     #[error("the code cannot be packed: {0}")]
     Refused(String),
@@ -70,7 +67,7 @@ pub(crate) const RESOLVED_ANNOTATION: &str = "flint.dev/package-resolved";
 /// Annotation on a Deployment: the size of a package that was fetched.
 pub(crate) const BYTES_ANNOTATION: &str = "flint.dev/package-bytes";
 /// ConfigMaps hold 1 MiB in all; the rest is for keys and slack.
-const PACKAGE_LIMIT: usize = 1_040_000;
+pub(crate) const PACKAGE_LIMIT: usize = 1_040_000;
 /// As much of the digest as is plenty to find it by.
 const LABEL_LENGTH: usize = 40;
 
@@ -91,9 +88,7 @@ impl Package {
             }
             draft.file(name.as_bytes(), Mode::Unknown, data.as_ref())?;
         }
-        if let Some(manifest) = draft.missing_dependencies()? {
-            return Err(Unpackable::Dependencies(manifest.to_owned()));
-        }
+        let needs = draft.missing_dependencies()?.into_iter().map(str::to_owned).collect();
         let (packed, archive) = draft.finish(Vec::new())?;
         if archive.len() > PACKAGE_LIMIT {
             return Err(Unpackable::Large(archive.len()));
@@ -104,6 +99,7 @@ impl Package {
             data: Some(archive.into()),
             source: None,
             resolved: None,
+            needs: Some(needs),
         })
     }
 
@@ -222,17 +218,18 @@ mod tests {
     }
 
     #[test]
-    fn dependencies_are_refused_and_empty_manifests_are_not() {
+    fn dependencies_are_noted_and_empty_manifests_are_not() {
         for (name, text) in [
             ("requirements.txt", "pillow"),
             ("package.json", r#"{"dependencies": {"x": "1"}}"#),
             ("go.mod", "module x"),
         ] {
-            let built = Package::build(&files(&[("app.py", "x"), (name, text)]));
-            assert_eq!(built, Err(Unpackable::Dependencies(name.into())));
+            let built = Package::build(&files(&[("app.py", "x"), (name, text)])).unwrap();
+            assert_eq!(built.needs, Some(vec![name.to_owned()]));
         }
         for (name, text) in [("requirements.txt", "# none\n\n"), ("package.json", r#"{"type": "module"}"#)] {
-            assert!(Package::build(&files(&[("app.py", "x"), (name, text)])).is_ok(), "{name}");
+            let built = Package::build(&files(&[("app.py", "x"), (name, text)])).unwrap();
+            assert_eq!(built.needs, Some(Vec::new()), "{name}");
         }
     }
 

@@ -9,7 +9,7 @@ mod sweep;
 mod volume;
 
 pub(crate) use sweep::sweep;
-pub(crate) use volume::Volume;
+pub(crate) use volume::{StoreError, Volume};
 
 use crate::{
     home::{Content, PackageSource},

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     args::{Args, USAGE},
+    build::{Builds, Caches, Depot},
     control::{self, Control, ControlConfig, Firings, MOST_GATEWAYS, watch_starts, write_invocations},
     fetch::{Fetcher, Reach, Trust, Workshop},
     function,
@@ -94,8 +95,13 @@ async fn operate(args: Args) -> anyhow::Result<()> {
         args.source_interval(),
         &registry,
     )?);
+    let builds = args.builds();
+    let caches = Caches::open(&args.package_dir, args.build_cache_capacity)
+        .with_context(|| format!("the folder of caches in {} cannot be used", args.package_dir.display()))?;
     let master = settings.master_key.bytes().to_vec();
-    let home = Home::new(master, stores.clone(), Arc::clone(&control), packages, leader.clone());
+    let most = (builds.unpacked, builds.cache);
+    let depot = Depot::new(master.clone(), stores.clone(), Arc::clone(&volume), Arc::new(caches), most);
+    let home = Home::new(master, stores.clone(), Arc::clone(&control), packages, depot, leader.clone());
     tasks.spawn(home::serve(home_listener, Arc::new(home), servers.clone()));
     let serving = control::serve(
         control_listener,
@@ -119,7 +125,7 @@ async fn operate(args: Args) -> anyhow::Result<()> {
         _ = interrupt.recv() => return Ok(()),
     }
     watching.ready();
-    tasks.spawn(sweep(volume, stores.clone(), Arc::clone(&fetcher)));
+    tasks.spawn(sweep(Arc::clone(&volume), stores.clone(), Arc::clone(&fetcher)));
     tracing::info!(functions = stores.functions.len(), "the watches are ready");
 
     let leasing = CancellationToken::new();
@@ -141,6 +147,8 @@ async fn operate(args: Args) -> anyhow::Result<()> {
     if acquired {
         metrics.leads(true);
         leads.send_replace(true);
+        let applier = Applier::new(client.clone(), flint_api::labels::FIELD_MANAGER);
+        let builds = Builds::new(applier.clone(), stores.clone(), Arc::clone(&settings), builds, volume);
         let context = Arc::new(function::Context::new(
             client.clone(),
             stores.clone(),
@@ -150,9 +158,9 @@ async fn operate(args: Args) -> anyhow::Result<()> {
             holding.clone(),
             metrics.clone(),
             fetcher,
+            Arc::new(builds),
             usize::from(args.max_starting),
         ));
-        let applier = Applier::new(client.clone(), flint_api::labels::FIELD_MANAGER);
         let namespace = args.pod_namespace.clone();
         work.spawn(leader::advertise(applier, namespace, args.pod_ip, holding.clone(), working.clone()));
         work.spawn(function::run(context, working.clone()));

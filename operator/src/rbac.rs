@@ -11,7 +11,7 @@ use tokio::{task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    fetch::Fetcher, function, leader, metrics::Metrics, package, schedules::Schedules,
+    build::Builds, fetch::Fetcher, function, leader, metrics::Metrics, package, schedules::Schedules,
     settings::tests::settings, stores::Stores,
 };
 
@@ -73,7 +73,7 @@ async fn the_operator_does_what_is_written_and_nothing_else() {
     let server = ApiServer::new();
     let client = server.client();
     let map = |name: &str, text: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "shop"}, "data": {"app.py": text}});
-    server.put(&json!({"apiVersion": "flint.dev/v1alpha1", "kind": "Runtime", "metadata": {"name": "python3.11"}, "spec": {"mode": "lambda", "image": "python:1"}}));
+    server.put(&json!({"apiVersion": "flint.dev/v1alpha1", "kind": "Runtime", "metadata": {"name": "python3.11"}, "spec": {"mode": "lambda", "image": "python:1", "build": {"image": "python-build:1"}}}));
     server.put(&map("code", "a"));
     server.put(&map("other", "b"));
 
@@ -88,6 +88,7 @@ async fn the_operator_does_what_is_written_and_nothing_else() {
     let address = "10.0.0.7".parse().unwrap();
     tasks.spawn(leader::advertise(applier, "flint-system".into(), address, holding.clone(), stop.clone()));
     let schedules = Arc::new(Schedules::new(client.clone(), stores.clone()));
+    let folder = tempfile::tempdir().unwrap();
     let context = function::Context::new(
         client.clone(),
         stores.clone(),
@@ -96,7 +97,8 @@ async fn the_operator_does_what_is_written_and_nothing_else() {
         Arc::clone(&schedules),
         holding,
         Metrics::new(&Registry::new()).unwrap(),
-        Fetcher::for_tests(client.clone(), stores.clone(), &tempfile::tempdir().unwrap()),
+        Fetcher::for_tests(client.clone(), stores.clone(), &folder),
+        Builds::for_tests(client.clone(), stores.clone(), &folder),
         10,
     );
     tasks.spawn(function::run(Arc::new(context), stop.clone()));
@@ -138,6 +140,15 @@ async fn the_operator_does_what_is_written_and_nothing_else() {
     service["spec"]["externalName"] = json!("example.org");
     server.put(&service);
     settled().await;
+
+    // Another has its dependencies built, and changes its mind.
+    for requirements in ["six", "pillow"] {
+        let mut built = function(json!({"runtime": "python3.11", "handler": "app.handler",
+            "source": {"inline": {"app.py": "import six", "requirements.txt": requirements}}}));
+        built["metadata"] = json!({"name": "till", "namespace": "shop", "generation": requirements.len()});
+        server.put(&built);
+        settled().await;
+    }
 
     // The function goes and leaves everything behind.
     server.remove("/apis/flint.dev/v1alpha1/namespaces/shop/functions/cart");

@@ -11,7 +11,8 @@ use flint_api::{Function, Runtime, labels};
 use flint_kube::{WatchMetrics, watch};
 use k8s_openapi::api::{
     apps::v1::Deployment,
-    core::v1::{ConfigMap, Pod, Service},
+    batch::v1::Job,
+    core::v1::{ConfigMap, Pod, PodTemplateSpec, Service},
 };
 use kube::{
     Api, Client, Resource, ResourceExt,
@@ -25,6 +26,7 @@ use parking_lot::RwLock;
 use tokio::task::JoinSet;
 
 use crate::{
+    build::{self, Wanted},
     changes::{Changes, Subscription},
     key::Key,
 };
@@ -44,6 +46,12 @@ pub(crate) struct Stores {
     pub(crate) services: Indexed<Service>,
     /// Metadata of all ConfigMaps: packages, and what users' sources refer to.
     pub(crate) config_maps: Indexed<PartialObjectMeta<ConfigMap>>,
+    /// Jobs of builds.
+    pub(crate) jobs: Store<Job>,
+    /// Pods of builds: metadata and status, no spec.
+    pub(crate) builders: Store<Pod>,
+    /// Which function waits for which build.
+    pub(crate) wanted: Wanted,
     changes: Changes,
 }
 
@@ -67,6 +75,13 @@ impl Stores {
         let ours = format!("{}={}", labels::MANAGED_BY, labels::FIELD_MANAGER);
         let pods_of_functions =
             format!("{}={},{}=function", labels::PART_OF, labels::PART_OF_FLINT, labels::COMPONENT);
+        let pods_of_builds = format!(
+            "{}={},{}={}",
+            labels::PART_OF,
+            labels::PART_OF_FLINT,
+            labels::COMPONENT,
+            build::COMPONENT
+        );
         let everything = watcher::Config::default();
 
         let (functions, functions_writer) = store();
@@ -75,6 +90,8 @@ impl Stores {
         let (deployments, deployments_writer) = store();
         let (services, services_writer) = store();
         let (config_maps, config_maps_writer) = store();
+        let (jobs, jobs_writer) = store();
+        let (builders, builders_writer) = store();
         let stores = Self {
             functions,
             runtimes,
@@ -82,6 +99,9 @@ impl Stores {
             deployments: Indexed::new(deployments),
             services: Indexed::new(services),
             config_maps: Indexed::new(config_maps),
+            jobs,
+            builders,
+            wanted: Wanted::default(),
             changes: Changes::default(),
         };
 
@@ -124,6 +144,16 @@ impl Stores {
             let changed = |map: &PartialObjectMeta<ConfigMap>| heard.config_map_changed(map);
             watch::keep_metadata(all, everything, config_maps_writer, &m, shed_config_map, changed).await;
         });
+        let (all, m, heard) = (Api::all(client.clone()), metrics.clone(), stores.clone());
+        let config = watcher::Config::default().labels(&ours);
+        tasks.spawn(async move {
+            watch::keep::<Job>(all, config, jobs_writer, &m, shed_job, |job| heard.of_build(job)).await;
+        });
+        let (all, m, heard) = (Api::all(client.clone()), metrics.clone(), stores.clone());
+        let config = watcher::Config::default().labels(&pods_of_builds);
+        tasks.spawn(async move {
+            watch::keep::<Pod>(all, config, builders_writer, &m, shed_pod, |pod| heard.of_build(pod)).await;
+        });
         stores
     }
 
@@ -137,6 +167,8 @@ impl Stores {
         self.config_maps.wait_until_ready().await?;
         self.deployments.wait_until_ready().await?;
         self.services.wait_until_ready().await?;
+        self.jobs.wait_until_ready().await?;
+        self.builders.wait_until_ready().await?;
         self.pods.wait_until_ready().await
     }
 
@@ -148,6 +180,20 @@ impl Stores {
     /// The Runtime of that name.
     pub(crate) fn runtime(&self, name: &str) -> Option<Arc<Runtime>> {
         self.runtimes.get(&ObjectRef::new(name))
+    }
+
+    /// The Job of a build.
+    pub(crate) fn job(&self, namespace: &str, build: &str) -> Option<Arc<Job>> {
+        self.jobs.get(&ObjectRef::new(build).within(namespace))
+    }
+
+    /// The pods of a build.
+    pub(crate) fn build_pods(&self, namespace: &str, build: &str) -> Vec<Arc<Pod>> {
+        let is = |pod: &Arc<Pod>| {
+            pod.metadata.namespace.as_deref() == Some(namespace)
+                && pod.labels().get(labels::BUILD).is_some_and(|of| of == build)
+        };
+        self.builders.state().into_iter().filter(is).collect()
     }
 
     /// Hears of every function touched from now on: itself, its Runtime, its source, or anything labelled with it.
@@ -169,6 +215,17 @@ impl Stores {
         for function in self.functions.state() {
             if function.spec.runtime.as_deref() == Some(&name) {
                 self.heard_of(&function);
+            }
+        }
+    }
+
+    /// A build's Job or pod changed.
+    fn of_build<K: Resource<DynamicType = ()>>(&self, object: &K) {
+        let meta = object.meta();
+        let build = meta.labels.as_ref().and_then(|labels| labels.get(labels::BUILD));
+        if let (Some(namespace), Some(build)) = (&meta.namespace, build) {
+            for key in self.wanted.concerned(namespace, build) {
+                self.changes.touch(&key);
             }
         }
     }
@@ -285,6 +342,13 @@ fn shed<K: Resource>(object: &mut K) {
 fn shed_pod(pod: &mut Pod) {
     pod.spec = None;
     pod.metadata.annotations = None;
+}
+
+/// Of what a Job makes, only how it went matters.
+fn shed_job(job: &mut Job) {
+    if let Some(spec) = &mut job.spec {
+        spec.template = PodTemplateSpec::default();
+    }
 }
 
 /// Of ConfigMaps that are not packages, only the version matters.

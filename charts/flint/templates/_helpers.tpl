@@ -38,6 +38,29 @@ app.kubernetes.io/component: {{ index . 1 }}
 {{- if .Values.sources.caBundle }}flint-source-authorities{{ else }}{{ .Values.sources.caConfigMap }}{{ end }}
 {{- end }}
 
+{{/* buildAuthorities: the same for what builds fetch. */}}
+{{- define "flint.buildAuthorities" -}}
+{{- if and .Values.builds.caBundle .Values.builds.caConfigMap }}{{ fail "builds.caBundle and builds.caConfigMap exclude each other: give one" }}{{ end }}
+{{- if .Values.builds.caBundle }}flint-build-authorities{{ else }}{{ .Values.builds.caConfigMap }}{{ end }}
+{{- end }}
+
+{{/* buildPod: what every build's pod has, as JSON in one line of YAML. */}}
+{{- define "flint.buildPod" -}}
+{{- $builds := .Values.builds -}}
+{{- $env := list -}}
+{{- range $name, $value := dict
+  "PIP_INDEX_URL" $builds.indexes.python "UV_DEFAULT_INDEX" $builds.indexes.python "npm_config_registry" $builds.indexes.npm "GOPROXY" $builds.indexes.go
+  "HTTP_PROXY" $builds.proxy.http "http_proxy" $builds.proxy.http "HTTPS_PROXY" $builds.proxy.https "https_proxy" $builds.proxy.https
+  "NO_PROXY" $builds.proxy.noProxy "no_proxy" $builds.proxy.noProxy -}}
+{{- if $value }}{{ $env = append $env (dict "name" $name "value" $value) }}{{ end -}}
+{{- end -}}
+{{- /* An empty list would become null. */}}
+{{- $pod := dict "resources" $builds.resources "nodeSelector" $builds.nodeSelector "tolerations" $builds.tolerations -}}
+{{- with concat $env $builds.env }}{{ $_ := set $pod "env" . }}{{ end }}
+{{- with $builds.envFrom }}{{ $_ := set $pod "envFrom" . }}{{ end -}}
+{{ toJson $pod | toJson }}
+{{- end }}
+
 {{/* podSecurity: what the profile `restricted` asks of a pod. */}}
 {{- define "flint.podSecurity" -}}
 runAsNonRoot: true

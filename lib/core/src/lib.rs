@@ -2,6 +2,7 @@
 
 pub mod admit;
 pub mod balance;
+pub mod build;
 pub mod demand;
 pub mod event;
 pub mod firing;

@@ -126,11 +126,14 @@ impl ErrorCode {
 /// The key of a function's instances, in hex: derived, so that nobody has to read Secrets to check a signature.
 #[must_use]
 pub fn instance_key(master: &[u8], namespace: &str, function: &str) -> String {
+    derive(master, &["flint-instance-key", namespace, function])
+}
+
+/// A key for one purpose, in hex: HMAC-SHA-256 of the words, a line each.
+#[must_use]
+pub(crate) fn derive(master: &[u8], words: &[&str]) -> String {
     let mut mac = mac(master);
-    mac.update(b"flint-instance-key\n");
-    mac.update(namespace.as_bytes());
-    mac.update(b"\n");
-    mac.update(function.as_bytes());
+    mac.update(words.join("\n").as_bytes());
     hex::encode(mac.finalize().into_bytes())
 }
 

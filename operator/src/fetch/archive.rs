@@ -40,15 +40,8 @@ pub(crate) fn make(file: std::fs::File, workshop: &Workshop, from: &str) -> Resu
     finish(draft, volume, from)
 }
 
-/// Stores a draft whose files are all there, unless somebody would have to fetch more.
-pub(crate) fn finish(mut draft: Draft<std::fs::File>, volume: &Volume, from: &str) -> Result<Made, Failure> {
-    if let Some(manifest) = draft.missing_dependencies().map_err(|error| refused(&error, from))? {
-        let text = format!(
-            "{manifest} of {from} names dependencies that are not in it, and building them is not supported yet: bring them along \
-             (pip install --target, node_modules, a compiled bootstrap), or serve the function as spec.image."
-        );
-        return Err(Failure::lasting(problem::DEPENDENCIES_NOT_SUPPORTED, text));
-    }
+/// Stores a draft whose files are all there.
+pub(crate) fn finish(draft: Draft<std::fs::File>, volume: &Volume, from: &str) -> Result<Made, Failure> {
     let output = std::io::BufWriter::new(volume.draft().map_err(Failure::store)?);
     let (packed, output) = draft.finish(output).map_err(|error| refused(&error, from))?;
     let output = output.into_inner().map_err(Failure::store)?;

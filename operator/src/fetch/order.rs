@@ -22,7 +22,7 @@ pub(crate) enum What {
 }
 
 /// The annotation on a Function that has its source fetched again whenever it changes.
-const REFRESH: &str = "flint.dev/refresh";
+pub(crate) const REFRESH: &str = "flint.dev/refresh";
 
 // === impl Order ===
 

@@ -208,12 +208,10 @@ async fn each_failure_says_what_is_wrong_and_whether_time_heals_it() {
         }
         bytes
     };
-    let missing = tarball(&[("app.py", "y"), ("requirements.txt", "pillow")]);
-    let pages = [poisoned.clone(), missing.clone(), vec![0; 200_000]];
+    let pages = [poisoned.clone(), vec![0; 200_000]];
     let https = Https::start(move |request| match request.uri().path() {
         "/poisoned" => answer(200, pages[0].clone()),
-        "/missing" => answer(200, pages[1].clone()),
-        "/large" => answer(200, pages[2].clone()),
+        "/large" => answer(200, pages[1].clone()),
         "/401" => answer(401, ""),
         "/404" => answer(404, ""),
         "/500" => answer(500, ""),
@@ -229,7 +227,6 @@ async fn each_failure_says_what_is_wrong_and_whether_time_heals_it() {
         ("/page", html.as_str(), problem::ARCHIVE_REFUSED, false, "neither a .zip nor a .tar.gz"),
         ("/page", &right, problem::DIGEST_MISMATCH, false, html.as_str()),
         ("/poisoned", &sha256(&poisoned), problem::ARCHIVE_REFUSED, false, "../out"),
-        ("/missing", &sha256(&missing), problem::DEPENDENCIES_NOT_SUPPORTED, false, "requirements.txt"),
         ("/large", &right, problem::ARCHIVE_REFUSED, false, "100000 bytes"),
         ("/401", &right, problem::SOURCE_REFUSED, true, "secretRef"),
         ("/404?sig=secret", &right, problem::SOURCE_NOT_FOUND, false, "/404 is not there"),

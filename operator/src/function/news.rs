@@ -4,6 +4,7 @@ use flint_api::{Condition, FunctionStatus};
 
 use super::{
     design::Design,
+    problem::BUILDING,
     status::{BUILT, DEPLOYED, READY},
 };
 
@@ -36,6 +37,17 @@ pub(crate) fn news(before: &FunctionStatus, after: &FunctionStatus, design: Opti
                 format!("The pods of revision {} have {slow}.", design.revision),
             ));
         }
+    }
+    let builds =
+        |status: &FunctionStatus| condition(status, BUILT).is_some_and(|built| built.reason == BUILDING);
+    match condition(after, BUILT) {
+        Some(built) if builds(after) && !builds(before) => {
+            news.push(News::normal("BuildStarted", "Building", built.message.clone()));
+        }
+        Some(built) if built.status == "True" && builds(before) => {
+            news.push(News::normal("BuildReady", "Building", built.message.clone()));
+        }
+        _ => {}
     }
     if let Some(failed) = turned(before, after, BUILT, "False") {
         news.push(News::warning("BuildFailed", "Building", format!("{}: {}", failed.reason, failed.message)));

@@ -123,7 +123,8 @@ pub(crate) fn plan(world: &World, design: Result<Design, Problem>, may_start: bo
         Err(problem) => {
             let traffic = rollout::traffic(world.current(), None, &world.revisions, 1);
             let changes = service(world).into_iter().collect();
-            return Plan { design: Err(problem), traffic, waits: false, changes, again: None };
+            let again = problem.again;
+            return Plan { design: Err(problem), traffic, waits: false, changes, again };
         }
     };
     let latest = world.revision(&design.revision);

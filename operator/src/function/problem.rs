@@ -1,5 +1,7 @@
 //! What is wrong with a Function, in the words of its conditions.
 
+use std::time::Duration;
+
 /// A problem that keeps the Function from being what its spec asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Problem {
@@ -11,6 +13,8 @@ pub(crate) struct Problem {
     pub(crate) message: String,
     /// Nothing is wrong yet: it is under way.
     pub(crate) waiting: bool,
+    /// Look again after this time, even if nothing happens.
+    pub(crate) again: Option<Duration>,
 }
 
 /// What a problem stands in the way of.
@@ -44,7 +48,13 @@ pub(crate) const ARCHIVE_REFUSED: &str = "ArchiveRefused";
 pub(crate) const STORE_FAILED: &str = "StoreFailed";
 /// The source cannot be packed, or asked for.
 pub(crate) const SOURCE_INVALID: &str = "SourceInvalid";
-/// The source names dependencies.
+/// The package is being built.
+pub(crate) const BUILDING: &str = "Building";
+/// The build waits for its turn.
+pub(crate) const BUILD_QUEUED: &str = "BuildQueued";
+/// The build failed.
+pub(crate) const BUILD_FAILED: &str = "BuildFailed";
+/// The source names dependencies, and its Runtime builds nothing.
 pub(crate) const DEPENDENCIES_NOT_SUPPORTED: &str = "DependenciesNotSupported";
 /// The template asks for what cannot be granted.
 pub(crate) const TEMPLATE_REFUSED: &str = "TemplateRefused";
@@ -64,7 +74,7 @@ pub(crate) const SCHEDULE_INVALID: &str = "ScheduleInvalid";
 impl Problem {
     /// No package can be made.
     pub(crate) fn build(reason: &'static str, message: impl Into<String>) -> Self {
-        Self { stage: Stage::Build, reason, message: message.into(), waiting: false }
+        Self { stage: Stage::Build, reason, message: message.into(), waiting: false, again: None }
     }
 
     /// The package is being made.
@@ -74,11 +84,11 @@ impl Problem {
 
     /// No instances can be made.
     pub(crate) fn deploy(reason: &'static str, message: impl Into<String>) -> Self {
-        Self { stage: Stage::Deploy, reason, message: message.into(), waiting: false }
+        Self { stage: Stage::Deploy, reason, message: message.into(), waiting: false, again: None }
     }
 
     /// The instances serve, but something else is not as the spec asks.
     pub(crate) fn beside(reason: &'static str, message: impl Into<String>) -> Self {
-        Self { stage: Stage::Beside, reason, message: message.into(), waiting: false }
+        Self { stage: Stage::Beside, reason, message: message.into(), waiting: false, again: None }
     }
 }

@@ -19,10 +19,7 @@ use super::problem::{self, Problem};
 use crate::{
     fetch::{Fetcher, Made, Order, Progress},
     key::Key,
-    package::{
-        self, BYTES_ANNOTATION, DIGEST_ANNOTATION, Package, RESOLVED_ANNOTATION, SOURCE_ANNOTATION,
-        Unpackable,
-    },
+    package::{self, BYTES_ANNOTATION, DIGEST_ANNOTATION, Package, RESOLVED_ANNOTATION, SOURCE_ANNOTATION},
     stores::Stores,
 };
 
@@ -36,6 +33,7 @@ struct Known {
     version: String,
     digest: String,
     size: usize,
+    needs: Vec<String>,
 }
 
 // === impl Sources ===
@@ -88,17 +86,12 @@ impl Sources {
         };
         Ok(match Package::build(&files) {
             Ok(package) => {
-                let known = Known { version, digest: package.digest.clone(), size: package.size };
+                let needs = package.needs.clone().unwrap_or_default();
+                let known = Known { version, digest: package.digest.clone(), size: package.size, needs };
                 self.known.lock().insert(key.clone(), known);
                 Ok(Some(package))
             }
-            Err(error) => {
-                let reason = match error {
-                    Unpackable::Dependencies(_) => problem::DEPENDENCIES_NOT_SUPPORTED,
-                    _ => problem::SOURCE_INVALID,
-                };
-                Err(Problem::build(reason, format!("spec.source: {error}.")))
-            }
+            Err(error) => Err(Problem::build(problem::SOURCE_INVALID, format!("spec.source: {error}."))),
         })
     }
 
@@ -125,6 +118,7 @@ impl Sources {
                 data: None,
                 source: Some(source),
                 resolved: made.resolved,
+                needs: None,
             }),
             (Some(Progress::Failed(failure)), _) => Err(Problem::build(failure.reason, failure.message)),
             (Some(Progress::Working), Some(package)) => Ok(package),
@@ -145,17 +139,20 @@ impl Sources {
         }
     }
 
-    /// What is remembered, as long as the bytes are stored somewhere among the function's objects.
+    /// What is remembered, as long as the bytes are stored: among the function's objects, or on the volume where builders find them.
     fn known(&self, stores: &Stores, key: &Key, owner: &str, version: &str) -> Option<Package> {
         let lock = self.known.lock();
         let known = lock.get(key).filter(|known| known.version == version)?;
         let maps = stores.config_maps.of(key);
         let stored = maps.iter().any(|map| package::digest(map, owner) == Some(known.digest.as_str()));
+        let stored = stored || (!known.needs.is_empty() && self.fetcher.has(&known.digest));
+        let Known { digest, size, needs, .. } = known;
         stored.then(|| Package {
-            digest: known.digest.clone(),
-            size: known.size,
+            digest: digest.clone(),
+            size: *size,
             data: None,
             source: None,
+            needs: Some(needs.clone()),
             resolved: None,
         })
     }
@@ -181,6 +178,7 @@ fn deployed(stores: &Stores, key: &Key, function: &Function, source: &str) -> Op
             data: None,
             source: Some(source.to_owned()),
             resolved,
+            needs: None,
         })
     })
 }

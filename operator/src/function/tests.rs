@@ -6,6 +6,7 @@ use prometheus::Registry;
 use serde_json::{Value, json};
 use tokio::{task::JoinHandle, time::advance};
 
+mod builds;
 mod sources;
 
 use super::*;
@@ -17,7 +18,7 @@ use crate::{
 
 const FUNCTION: &str = "/apis/flint.dev/v1alpha1/namespaces/shop/functions/cart";
 /// Kinds that the operator watches, mirrored from the API server into its stores.
-const WATCHED: [&str; 5] = ["Function", "Runtime", "Deployment", "Service", "ConfigMap"];
+const WATCHED: [&str; 6] = ["Function", "Runtime", "Deployment", "Service", "ConfigMap", "Job"];
 
 /// A cluster without controllers: pods are as a test says.
 struct Cluster {
@@ -51,10 +52,11 @@ impl Cluster {
             stores.clone(),
             Arc::new(settings()),
             Events::new(client.clone(), "flint-operator", "operator-1"),
-            Arc::new(Schedules::new(client, stores)),
+            Arc::new(Schedules::new(client, stores.clone())),
             holding,
             Metrics::new(&Registry::new()).unwrap(),
             Arc::clone(&fetcher),
+            Builds::for_tests(server.client(), stores.clone(), &folder),
             max_starting,
         ));
         server.forget_requests();

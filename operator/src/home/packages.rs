@@ -154,7 +154,8 @@ impl Cache {
     }
 }
 
-fn body(package: Content) -> Answer {
+/// The answer that a package, or another file, is the body of.
+pub(crate) fn body(package: Content) -> Answer {
     let (file, size) = match package {
         Content::Bytes(bytes) => return Response::new(whole(bytes)),
         Content::File(file, size) => (file, size),

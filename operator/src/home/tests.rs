@@ -13,8 +13,10 @@ use tokio::{
 
 use super::*;
 use crate::{
+    build::{Caches, Depot},
     control::tests::{control, function, pod},
     key::Key,
+    packages::Volume,
     stores::tests::{Fill, stores},
 };
 
@@ -26,6 +28,8 @@ struct Running {
     address: SocketAddr,
     leader: watch::Sender<bool>,
     shelf: Arc<Shelf>,
+    volume: Arc<Volume>,
+    _folder: tempfile::TempDir,
     _shutdown: tokio_util::sync::DropGuard,
 }
 
@@ -92,12 +96,25 @@ async fn running() -> Running {
     let (leader, leads) = watch::channel(true);
     let shelf = Arc::<Shelf>::default();
     let packages = Packages::new(Arc::clone(&shelf) as Arc<dyn PackageSource>);
-    let home = Home::new(MASTER.to_vec(), stores, Arc::clone(&control), packages, leads);
+    let folder = tempfile::tempdir().unwrap();
+    let volume = Arc::new(Volume::open(folder.path(), 1 << 20).unwrap());
+    let caches = Arc::new(Caches::open(folder.path(), 1 << 20).unwrap());
+    let depot = Depot::new(MASTER.to_vec(), stores.clone(), Arc::clone(&volume), caches, (1000, 1000));
+    let home = Home::new(MASTER.to_vec(), stores, Arc::clone(&control), packages, depot, leads);
     let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = listener.address().unwrap();
     let shutdown = CancellationToken::new();
     tokio::spawn(serve(listener, Arc::new(home), shutdown.clone()));
-    Running { control, fill, address, leader, shelf, _shutdown: shutdown.drop_guard() }
+    Running {
+        control,
+        fill,
+        address,
+        leader,
+        shelf,
+        volume,
+        _folder: folder,
+        _shutdown: shutdown.drop_guard(),
+    }
 }
 
 impl Running {
@@ -333,4 +350,86 @@ async fn one_address_cannot_take_all_connections() {
     let request = Request::get("/").body(Empty::new()).unwrap();
     assert!(sender.send_request(request).await.is_err());
     assert_eq!(running.calls(&call()).await, StatusCode::NO_CONTENT);
+}
+
+/// A build of `shop` that runs, as its Job tells.
+fn build(running: &mut Running, name: &str) {
+    running.fill.put(&json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name, "namespace": "shop",
+        "labels": {"flint.dev/build": name}, "annotations": {"flint.dev/runtime": "python3.11", "flint.dev/manifest": "requirements.txt"}}}));
+}
+
+impl Running {
+    /// A request of a builder that has the key of `build`.
+    async fn builder(
+        &self,
+        method: Method,
+        build: &str,
+        what: &str,
+        body: &'static str,
+        digest: &str,
+    ) -> (StatusCode, Bytes) {
+        let path = flint_core::build::path("shop", build, what);
+        let key = flint_core::build::key(MASTER, "shop", build);
+        let signature = flint_core::build::sign(&key, method.as_str(), &path, digest);
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(wire::SIGNATURE_HEADER, signature)
+            .header(flint_core::build::DIGEST_HEADER, digest)
+            .body(Full::from(body))
+            .unwrap();
+        let (status, _, body) = self.send("127.0.0.7", request).await;
+        (status, body)
+    }
+}
+
+impl Running {
+    async fn brings(&self, build: &str, body: &'static str, digest: &str) -> StatusCode {
+        self.builder(Method::PUT, build, "package", body, digest).await.0
+    }
+}
+
+fn digest(text: &str) -> String {
+    use sha2::Digest as _;
+    format!("sha256:{}", hex::encode(sha2::Sha256::digest(text)))
+}
+
+#[tokio::test]
+async fn a_builder_brings_its_package_and_finds_the_cache_of_the_one_before() {
+    let mut running = running().await;
+    build(&mut running, "flint-build-1");
+    let package = digest("package");
+    let (status, _) = running.builder(Method::PUT, "flint-build-1", "package", "package", &package).await;
+    assert_eq!((status, running.volume.has(&package)), (StatusCode::NO_CONTENT, true));
+    let (status, _) = running.builder(Method::GET, "flint-build-1", "cache", "", "").await;
+    assert_eq!(status, StatusCode::NOT_FOUND, "no cache yet");
+    let (status, _) = running.builder(Method::PUT, "flint-build-1", "cache", "cache", &digest("cache")).await;
+    assert_eq!(status, StatusCode::NO_CONTENT);
+    build(&mut running, "flint-build-2");
+    let (status, body) = running.builder(Method::GET, "flint-build-2", "cache", "", "").await;
+    assert_eq!((status, body.as_ref()), (StatusCode::OK, b"cache".as_slice()));
+}
+
+#[tokio::test]
+async fn nothing_is_taken_that_is_wrong_too_large_or_of_no_build_that_runs() {
+    let mut running = running().await;
+    build(&mut running, "flint-build-1");
+    let package = digest("package");
+    assert_eq!(
+        running.brings("flint-build-1", "another", package.as_str()).await,
+        StatusCode::UNPROCESSABLE_ENTITY
+    );
+    assert_eq!(running.brings("flint-build-9", "package", &package).await, StatusCode::CONFLICT);
+    let large = "x".repeat(1001).leak();
+    assert_eq!(running.brings("flint-build-1", large, &digest(large)).await, StatusCode::PAYLOAD_TOO_LARGE);
+    assert!(running.volume.digests().is_empty());
+    let forged = Request::put("/builds/shop/flint-build-1/package")
+        .header(wire::SIGNATURE_HEADER, "00")
+        .header(flint_core::build::DIGEST_HEADER, &package)
+        .body(Full::from("package"))
+        .unwrap();
+    assert_eq!(running.send("127.0.0.7", forged).await.0, StatusCode::FORBIDDEN);
+    running.leader.send_replace(false);
+    assert_eq!(running.brings("flint-build-1", "package", &package).await, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(running.volume.digests().is_empty());
 }

@@ -27,6 +27,10 @@ pub(crate) async fn sweep(volume: Arc<Volume>, stores: Stores, fetcher: Arc<Fetc
         for deployment in stores.deployments.state() {
             used.extend(deployment.annotations().get(DIGEST_ANNOTATION).cloned());
         }
+        // A build may take longer than the grace, and its source is to be there for each attempt.
+        for job in stores.jobs.state() {
+            used.extend(job.annotations().get(DIGEST_ANNOTATION).cloned());
+        }
         let gone = expired(&mut unused, volume.digests(), |digest| used.contains(digest), Instant::now());
         let volume = Arc::clone(&volume);
         let removed = tokio::task::spawn_blocking(move || {

@@ -15,6 +15,8 @@ pub(crate) struct Fill {
     deployments: Writer<Deployment>,
     services: Writer<Service>,
     config_maps: Writer<PartialObjectMeta<ConfigMap>>,
+    jobs: Writer<Job>,
+    builders: Writer<Pod>,
 }
 
 /// Empty stores that are ready, and the means to fill them.
@@ -25,6 +27,8 @@ pub(crate) fn stores() -> (Stores, Fill) {
     let (deployments, deployments_writer) = store();
     let (services, services_writer) = store();
     let (config_maps, config_maps_writer) = store();
+    let (jobs, jobs_writer) = store();
+    let (builders, builders_writer) = store();
     let stores = Stores {
         functions,
         runtimes,
@@ -32,6 +36,9 @@ pub(crate) fn stores() -> (Stores, Fill) {
         deployments: Indexed::new(deployments),
         services: Indexed::new(services),
         config_maps: Indexed::new(config_maps),
+        jobs,
+        builders,
+        wanted: Wanted::default(),
         changes: Changes::default(),
     };
     let mut fill = Fill {
@@ -42,6 +49,8 @@ pub(crate) fn stores() -> (Stores, Fill) {
         deployments: deployments_writer,
         services: services_writer,
         config_maps: config_maps_writer,
+        jobs: jobs_writer,
+        builders: builders_writer,
     };
     ready(&mut fill.functions);
     ready(&mut fill.runtimes);
@@ -49,6 +58,8 @@ pub(crate) fn stores() -> (Stores, Fill) {
     ready(&mut fill.deployments);
     ready(&mut fill.services);
     ready(&mut fill.config_maps);
+    ready(&mut fill.jobs);
+    ready(&mut fill.builders);
     (stores, fill)
 }
 
@@ -91,8 +102,18 @@ impl Fill {
             Some("Pod") => {
                 let mut pod: Pod = typed(object);
                 shed_pod(&mut pod);
-                tell(&mut self.pods, &pod, present);
-                stores.owned(&stores.pods, &pod);
+                if pod.labels().contains_key(labels::BUILD) {
+                    tell(&mut self.builders, &pod, present);
+                    stores.of_build(&pod);
+                } else {
+                    tell(&mut self.pods, &pod, present);
+                    stores.owned(&stores.pods, &pod);
+                }
+            }
+            Some("Job") => {
+                let job: Job = typed(object);
+                tell(&mut self.jobs, &job, present);
+                stores.of_build(&job);
             }
             Some("Deployment") => {
                 let deployment: Deployment = typed(object);

@@ -151,19 +151,22 @@ fn what_grows_too_much_is_a_bomb() {
 
 #[test]
 fn modules_that_are_not_brought_along_are_missed() {
+    const NOTHING: [&str; 0] = [];
     let missing = |entries: &[make::Entry]| {
         draft(&make::zip(entries), Limits::default()).unwrap().missing_dependencies().unwrap()
     };
     let app = make::file("app.py", "x");
     let wants = make::file("requirements.txt", "pillow");
-    assert_eq!(missing(&[app.clone(), wants.clone()]), Some("requirements.txt"));
-    assert_eq!(missing(&[app.clone(), wants, make::file("pillow-12.dist-info/METADATA", "x")]), None);
-    assert_eq!(missing(&[app.clone(), make::file("requirements.txt", "# none\n\n")]), None);
+    assert_eq!(missing(&[app.clone(), wants.clone()]), ["requirements.txt"]);
+    let lock = make::file("uv.lock", "version = 1");
+    assert_eq!(missing(&[wants.clone(), lock]), ["uv.lock", "requirements.txt"], "the more exact one first");
+    assert_eq!(missing(&[app.clone(), wants, make::file("pillow-12.dist-info/METADATA", "x")]), NOTHING);
+    assert_eq!(missing(&[app.clone(), make::file("requirements.txt", "# none\n\n")]), NOTHING);
     let wants = make::file("package.json", r#"{"dependencies": {"x": "1"}}"#);
-    assert_eq!(missing(&[app.clone(), wants.clone()]), Some("package.json"));
-    assert_eq!(missing(&[app.clone(), wants, make::file("node_modules/x/index.js", "x")]), None);
-    assert_eq!(missing(&[app.clone(), make::file("package.json", r#"{"type": "module"}"#)]), None);
+    assert_eq!(missing(&[app.clone(), wants.clone()]), ["package.json"]);
+    assert_eq!(missing(&[app.clone(), wants, make::file("node_modules/x/index.js", "x")]), NOTHING);
+    assert_eq!(missing(&[app.clone(), make::file("package.json", r#"{"type": "module"}"#)]), NOTHING);
     let wants = make::file("go.mod", "module x");
-    assert_eq!(missing(&[app, wants.clone()]), Some("go.mod"));
-    assert_eq!(missing(&[wants, make::program("bootstrap", "x")]), None);
+    assert_eq!(missing(&[app, wants.clone()]), ["go.mod"]);
+    assert_eq!(missing(&[wants, make::program("bootstrap", "x")]), NOTHING);
 }
