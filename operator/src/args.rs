@@ -15,6 +15,7 @@ use flint_telemetry::Format;
 use crate::{
     build::{BuildConfig, PodConfig},
     fetch::Bounds,
+    packages::Place,
     settings::{MASTER_KEY_LENGTH, MasterKey, Settings},
 };
 
@@ -82,6 +83,13 @@ pub(crate) struct Args {
     /// What all packages in it may have together.
     #[arg(long, env = "FLINT_PACKAGE_CAPACITY", default_value = "4Gi", value_parser = bytes)]
     pub(crate) package_capacity: u64,
+    /// A store behind that folder, which all replicas share: s3://BUCKET/PREFIX, with AWS_REGION, AWS_ENDPOINT, AWS_ACCESS_KEY_ID and so
+    /// on in the environment, or oci://HOST/REPOSITORY.
+    #[arg(long, env = "FLINT_PACKAGE_STORE")]
+    pub(crate) package_store: Option<Place>,
+    /// How to sign in to the registry of the package store: the text of a Docker configuration.
+    #[arg(long, env = "FLINT_PACKAGE_STORE_AUTH", hide_env_values = true)]
+    pub(crate) package_store_auth: Option<String>,
     /// The largest archive that is fetched.
     #[arg(long, env = "FLINT_ARCHIVE_LIMIT", default_value = "50Mi", value_parser = bytes)]
     archive_limit: u64,

@@ -17,7 +17,11 @@ use prometheus::{IntCounterVec, Opts, Registry};
 use tokio::{sync::Semaphore, time::timeout};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::{key::Key, packages::Volume, stores::Stores};
+use crate::{
+    key::Key,
+    packages::{Storehouse, Volume},
+    stores::Stores,
+};
 
 mod archive;
 mod credentials;
@@ -58,6 +62,8 @@ pub(crate) struct Fetcher {
 pub(crate) struct Workshop {
     /// Where they are kept then.
     pub(crate) volume: Arc<Volume>,
+    /// The same, with what is behind it.
+    pub(crate) store: Storehouse,
     /// What they may cost.
     pub(crate) bounds: Bounds,
     /// HOST:PORT of registries that are asked without TLS.
@@ -220,16 +226,32 @@ impl Fetcher {
     async fn attempt(&self, key: &Key, order: &Order, known: Option<&Made>) -> Result<Made, Failure> {
         let _turn = self.lanes.acquire().await.map_err(Failure::store)?;
         let fetch = async {
+            if let Some(known) = known {
+                // It may have come from another replica. Where it has not, or the store is away, it is made again.
+                let here = self.workshop.store.bring(&known.digest).await.unwrap_or_else(|error| {
+                    tracing::warn!(
+                        digest = known.digest,
+                        error = format!("{error:#}"),
+                        "a package did not come from the store"
+                    );
+                    false
+                });
+                if here && !order.moves() {
+                    return Ok(known.clone());
+                }
+            }
             let mut credentials = Credentials::read(&self.client, &key.namespace, order.secret()).await?;
             credentials.authorities.extend(self.trust.read().await?);
             let (workshop, reach) = (&self.workshop, self.reach);
-            match &order.what {
+            let made = match &order.what {
                 What::Archive(archive) => {
                     archive::fetch(archive, Http::new(reach, credentials)?, workshop).await
                 }
                 What::Git(git) => git::fetch(git, Http::new(reach, credentials)?, workshop, known).await,
                 What::Oci(oci) => oci::fetch(oci, reach, credentials, workshop, known).await,
-            }
+            }?;
+            workshop.store.keep(&made.digest).await.map_err(|error| Failure::store(format!("{error:#}")))?;
+            Ok(made)
         };
         let late = || {
             Failure::unreachable("The source", format_args!("it takes longer than {} s", ATTEMPT.as_secs()))
@@ -254,7 +276,8 @@ impl Fetcher {
     pub(crate) fn for_tests(client: Client, stores: Stores, folder: &tempfile::TempDir) -> Arc<Self> {
         let volume = Arc::new(Volume::open(folder.path(), 1 << 20).expect("a volume"));
         let bounds = Bounds { archive: 1 << 20, repository: 1 << 20, limits: Limits::default() };
-        let workshop = Workshop { volume, bounds, insecure: Arc::default() };
+        let store = Storehouse::new(Arc::clone(&volume), None);
+        let workshop = Workshop { volume, store, bounds, insecure: Arc::default() };
         let (reach, trust) = (Reach::default(), Trust::default());
         let fetcher = Self::new(client, stores, workshop, reach, trust, None, &Registry::new());
         Arc::new(fetcher.expect("a fetcher"))

@@ -1,13 +1,20 @@
-//! Where packages are kept, and how one is found by its digest: small ones in ConfigMaps, the others on this replica's volume.
+//! Where packages are kept, and how one is found by its digest: small ones in ConfigMaps, the others on this replica's volume and in
+//! the store behind it, where there is one.
 
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use kube::{Client, ResourceExt};
 
+mod place;
+mod registry;
+mod s3;
+mod shared;
 mod sweep;
 mod volume;
 
+pub(crate) use place::Place;
+pub(crate) use shared::Storehouse;
 pub(crate) use sweep::sweep;
 pub(crate) use volume::{StoreError, Volume};
 
@@ -23,23 +30,33 @@ pub(crate) struct Kept {
     client: Client,
     stores: Stores,
     volume: Arc<Volume>,
+    store: Storehouse,
 }
 
 // === impl Kept ===
 
 impl Kept {
     /// Packages of the API server and of the volume.
-    pub(crate) fn new(client: Client, stores: Stores, volume: Arc<Volume>) -> Self {
-        Self { client, stores, volume }
+    pub(crate) fn new(client: Client, stores: Stores, volume: Arc<Volume>, store: Storehouse) -> Self {
+        Self { client, stores, volume, store }
+    }
+
+    /// A package of the volume.
+    async fn read(&self, digest: &str) -> anyhow::Result<Option<Content>> {
+        let (volume, wanted) = (Arc::clone(&self.volume), digest.to_owned());
+        let found = tokio::task::spawn_blocking(move || volume.read(&wanted)).await??;
+        Ok(found.map(|(file, size)| Content::File(tokio::fs::File::from_std(file), size)))
     }
 
     async fn find(&self, digest: &str) -> anyhow::Result<Option<Content>> {
-        let (volume, wanted) = (Arc::clone(&self.volume), digest.to_owned());
-        if let Some((file, size)) = tokio::task::spawn_blocking(move || volume.read(&wanted)).await?? {
-            return Ok(Some(Content::File(tokio::fs::File::from_std(file), size)));
+        if let Some(content) = self.read(digest).await? {
+            return Ok(Some(content));
         }
         if let Some(bytes) = package::fetch(&self.client, &self.stores, digest).await? {
             return Ok(Some(Content::Bytes(bytes)));
+        }
+        if self.store.bring(digest).await? {
+            return self.read(digest).await;
         }
         // An instance waits for a package that its function has, and this replica lost: the function is looked at, and the
         // package is made again from where it came.
@@ -88,7 +105,8 @@ mod tests {
         fill.put(&json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "cart-1", "namespace": "shop",
             "labels": {"flint.dev/function": "cart"}, "annotations": {DIGEST_ANNOTATION: digest}}}));
         let mut told = Box::pin(stores.subscribe().into_stream());
-        let kept = Kept::new(ApiServer::new().client(), stores, Arc::clone(&volume));
+        let store = Storehouse::new(Arc::clone(&volume), None);
+        let kept = Kept::new(ApiServer::new().client(), stores, Arc::clone(&volume), store);
         assert!(matches!(kept.find(&digest).await.expect("an answer"), Some(Content::File(_, 4))));
         volume.remove(&digest).expect("the volume");
         assert!(kept.find(&digest).await.expect("an answer").is_none());

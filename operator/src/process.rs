@@ -27,7 +27,7 @@ use crate::{
     home::{self, Home, Packages},
     leader,
     metrics::Metrics,
-    packages::{Kept, Volume, sweep},
+    packages::{Kept, Storehouse, Volume, sweep},
     scaler,
     schedules::Schedules,
     stores::Stores,
@@ -84,12 +84,18 @@ async fn operate(args: Args) -> anyhow::Result<()> {
     let volume = Arc::new(Volume::open(&args.package_dir, args.package_capacity).with_context(|| {
         format!("the folder of packages, {} (FLINT_PACKAGE_DIR), cannot be used", args.package_dir.display())
     })?);
-    let kept = Kept::new(client.clone(), stores.clone(), Arc::clone(&volume));
+    let insecure = args.insecure_registries();
+    let shared = args.package_store.as_ref().map(|place| {
+        let store = place.open(args.package_store_auth.as_deref(), &insecure);
+        store.context("the package store (FLINT_PACKAGE_STORE) cannot be used")
+    });
+    let store = Storehouse::new(Arc::clone(&volume), shared.transpose()?);
+    let kept = Kept::new(client.clone(), stores.clone(), Arc::clone(&volume), store.clone());
     let packages = Packages::new(Arc::new(kept));
     let fetcher = Arc::new(Fetcher::new(
         client.clone(),
         stores.clone(),
-        Workshop { volume: Arc::clone(&volume), bounds: args.bounds(), insecure: args.insecure_registries() },
+        Workshop { volume: Arc::clone(&volume), store: store.clone(), bounds: args.bounds(), insecure },
         Reach::default(),
         Trust::new(args.source_ca_file.clone()),
         args.source_interval(),
@@ -125,7 +131,7 @@ async fn operate(args: Args) -> anyhow::Result<()> {
         _ = interrupt.recv() => return Ok(()),
     }
     watching.ready();
-    tasks.spawn(sweep(Arc::clone(&volume), stores.clone(), Arc::clone(&fetcher)));
+    tasks.spawn(sweep(Arc::clone(&volume), store, leads.subscribe(), stores.clone(), Arc::clone(&fetcher)));
     tracing::info!(functions = stores.functions.len(), "the watches are ready");
 
     let leasing = CancellationToken::new();

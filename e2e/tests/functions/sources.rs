@@ -151,6 +151,39 @@ async fn a_branch_is_followed_and_what_is_not_there_leaves_what_runs_alone() {
     .await;
 }
 
+#[tokio::test]
+async fn an_artifact_of_a_registry_runs_and_says_its_digest() {
+    with_namespace_named("e2e-sources-oci", |namespace| async move {
+        let files = Files::start(&namespace).await;
+        let host = files.url("").trim_start_matches("https://").to_owned();
+        let oci = |rest: &str| json!({"oci": {"reference": format!("{host}/team/word{rest}")}});
+        let function = namespace.function("artifact").python("").set("source", oci(":one")).apply().await;
+        assert_eq!(function.ok("/").await, "\"one\"");
+        function.ready().await;
+        let source = function.current().await.status.unwrap_or_default().source.unwrap_or_default();
+        let digest = source.digest.expect("status.source.digest");
+
+        let function = function.set("source", oci(":two")).apply().await;
+        eventually("the other tag's answer", PATIENCE, || async {
+            let body = function.ok("/").await;
+            if body == "\"two\"" { Ok(()) } else { Err(body) }
+        })
+        .await;
+        let function = function.set("source", oci(&format!("@{digest}"))).apply().await;
+        eventually("the first one's answer, by its digest", PATIENCE, || async {
+            let body = function.ok("/").await;
+            if body == "\"one\"" { Ok(()) } else { Err(body) }
+        })
+        .await;
+
+        let function = function.set("source", oci(":three")).apply().await;
+        let built = function.condition("Built", "False").await;
+        assert_eq!(built.reason, "SourceNotFound", "{built:?}");
+        assert_eq!(function.ok("/").await, "\"one\"", "what ran goes on");
+    })
+    .await;
+}
+
 /// The Role of docs/rbac.md: one Secret, in one namespace.
 fn let_the_operator_read(secret: &str, namespace: &str) -> [Value; 2] {
     let metadata = json!({"name": "flint-sources", "namespace": namespace});

@@ -1,8 +1,9 @@
 //! A registry: images come from it without their layers and go to it without what it has already.
 
-use std::{collections::HashMap, net::IpAddr, time::Duration};
+use std::{collections::HashMap, io, net::IpAddr, time::Duration};
 
-use futures::TryStreamExt as _;
+use bytes::Bytes;
+use futures::{TryStreamExt as _, stream::BoxStream};
 use http::HeaderValue;
 use oci_client::{
     Client, RegistryOperation,
@@ -19,7 +20,8 @@ pub use oci_client::Reference;
 use crate::{
     Artifact, Credentials, Digest, Error, Image, Layer, Platform,
     image::{
-        DOCKER_INDEX_TYPE, DOCKER_MANIFEST_TYPE, Descriptor, Document, INDEX_TYPE, MANIFEST_TYPE, Manifest,
+        DOCKER_INDEX_TYPE, DOCKER_MANIFEST_TYPE, Descriptor, Document, INDEX_TYPE, LAYER_TYPE, MANIFEST_TYPE,
+        Manifest,
     },
     layer::Blob,
 };
@@ -123,6 +125,30 @@ impl Registry {
     /// The registry refuses or is away, or the package's file is gone.
     pub async fn push_artifact(&self, artifact: &Artifact, reference: &Reference) -> Result<Pushed, Error> {
         self.send(std::slice::from_ref(&artifact.layer), artifact.documents(), reference).await
+    }
+
+    /// The bytes of a package that was sent as an artifact, by its own digest; none when it is not there. They are the registry's
+    /// word: whoever reads them checks them.
+    ///
+    /// # Errors
+    /// The registry refuses or is away.
+    pub async fn pull_package(
+        &self,
+        reference: &Reference,
+        package: Digest,
+    ) -> Result<Option<BoxStream<'static, io::Result<Bytes>>>, Error> {
+        let client = self.client(reference);
+        let auth = self.credentials.of(reference.registry());
+        client
+            .auth(reference, &auth, RegistryOperation::Pull)
+            .await
+            .map_err(Error::registry("signing in for", reference))?;
+        let blob = Descriptor::new(LAYER_TYPE, package, 0);
+        if !has(&client, reference, &blob).await? {
+            return Ok(None);
+        }
+        let found = client.pull_blob_stream(reference, &oci(&blob)).await;
+        Ok(Some(found.map_err(Error::registry("reading a package of", reference))?.stream))
     }
 
     async fn send(

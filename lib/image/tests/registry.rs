@@ -217,6 +217,11 @@ async fn a_package_is_an_artifact_of_one_layer_and_the_same_from_memory_and_from
     assert_eq!(manifest["config"]["mediaType"], "application/vnd.oci.empty.v1+json");
     assert_eq!(manifest["layers"][0]["digest"], artifact.package().to_string());
 
+    let back = registry().pull_package(&place, artifact.package()).await.unwrap().expect("the package");
+    let back: Vec<_> = futures::TryStreamExt::try_collect(back).await.unwrap();
+    assert_eq!(back.concat(), b"a tar.gz");
+    assert!(registry().pull_package(&place, Digest::of(b"another")).await.unwrap().is_none());
+
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(&file, "a tar.gz").unwrap();
     let again = Artifact::of_file(file.path()).unwrap();

@@ -31,7 +31,8 @@ impl Failure {
         Self::passing(
             problem::STORE_FAILED,
             format!(
-                "The package cannot be stored: {error}. Give the operator more room, or delete functions; it is tried again."
+                "The package cannot be stored: {error}. Give the operator more room (packages.capacity), delete functions, or correct packages.store; \
+                 it is tried again."
             ),
         )
     }

@@ -70,7 +70,8 @@ impl Fetching {
         let limits = Limits { unpacked: 1 << 20, entries: 1000 };
         let bounds = Bounds { archive: 100_000, repository: 200_000, limits };
         let (client, registry) = (server.client(), Registry::new());
-        let workshop = Workshop { volume: Arc::clone(&volume), bounds, insecure: Arc::default() };
+        let store = Storehouse::new(Arc::clone(&volume), None);
+        let workshop = Workshop { volume: Arc::clone(&volume), store, bounds, insecure: Arc::default() };
         let interval = Some(Duration::from_millis(20));
         let fetcher = Fetcher::new(client, stores.clone(), workshop, reach, trust, interval, &registry);
         Self { fetcher: Arc::new(fetcher.unwrap()), volume, stores, server, _fill: fill, _folder: folder }

@@ -1,11 +1,18 @@
 //! Packages that no revision has are removed from the volume, after a while.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use kube::ResourceExt as _;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::{
+    sync::watch,
+    time::{Instant, MissedTickBehavior, interval},
+};
 
-use super::Volume;
+use super::{Storehouse, Volume};
 use crate::{fetch::Fetcher, package::DIGEST_ANNOTATION, stores::Stores};
 
 /// How often the volume is looked through.
@@ -16,9 +23,15 @@ const GRACE: Duration = Duration::from_secs(60 * 60);
 /// Since when each package has been nobody's.
 type Unused = HashMap<String, Instant>;
 
-/// Removes packages until the task is aborted. Every replica does it for its own volume.
-pub(crate) async fn sweep(volume: Arc<Volume>, stores: Stores, fetcher: Arc<Fetcher>) {
-    let mut unused = Unused::new();
+/// Removes packages until the task is aborted: every replica from its own volume, and the one that leads from the shared store.
+pub(crate) async fn sweep(
+    volume: Arc<Volume>,
+    store: Storehouse,
+    leads: watch::Receiver<bool>,
+    stores: Stores,
+    fetcher: Arc<Fetcher>,
+) {
+    let (mut unused, mut unused_in_store) = (Unused::new(), Unused::new());
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -42,7 +55,22 @@ pub(crate) async fn sweep(volume: Arc<Volume>, stores: Stores, fetcher: Arc<Fetc
             }
         });
         let _ = removed.await;
+        let leading = *leads.borrow();
+        if leading && let Err(error) = sweep_store(&store, &mut unused_in_store, &used).await {
+            tracing::warn!(error = format!("{error:#}"), "the package store cannot be looked through");
+        }
     }
+}
+
+async fn sweep_store(store: &Storehouse, unused: &mut Unused, used: &HashSet<String>) -> anyhow::Result<()> {
+    let Some(shared) = store.shared() else { return Ok(()) };
+    let stored = shared.list().await?;
+    for digest in expired(unused, stored, |digest| used.contains(digest), Instant::now()) {
+        store.forget(&digest);
+        shared.remove(&digest).await?;
+        tracing::info!(digest, "a package that nobody has is removed from the store");
+    }
+    Ok(())
 }
 
 /// The packages that have been nobody's for long enough.

@@ -122,6 +122,11 @@ impl Volume {
         Ok(stored?)
     }
 
+    /// Where the package's file is, if it is there.
+    pub(crate) fn path(&self, digest: &str) -> Option<PathBuf> {
+        hex_of(digest).filter(|name| self.known(name).is_some()).map(|name| self.packages.join(name))
+    }
+
     /// Whether the package is there.
     pub(crate) fn has(&self, digest: &str) -> bool {
         hex_of(digest).is_some_and(|name| self.known(name).is_some())
