@@ -52,7 +52,7 @@ pub(crate) enum ConfigError {
 impl Config {
     /// Reads the environment.
     pub(crate) fn read() -> Result<Self, ConfigError> {
-        Self::from(|name| std::env::var(name), std::env::vars_os())
+        Self::from(std::env::var, std::env::vars_os())
     }
 
     fn from(
