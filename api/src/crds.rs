@@ -3,7 +3,7 @@
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
 
-use crate::{Function, Runtime, reference, schema};
+use crate::{Function, Revision, Runtime, reference, schema};
 
 const HEAD: &str =
     "# Generated from the types in api/src by `cargo run -p flint-api --bin crdgen`. Do not edit.\n";
@@ -11,7 +11,7 @@ const HEAD: &str =
 /// One definition per kind, in the order of their names.
 #[must_use]
 pub fn all_crds() -> Vec<CustomResourceDefinition> {
-    vec![tidied(Function::crd()), tidied(Runtime::crd())]
+    vec![tidied(Function::crd()), tidied(Revision::crd()), tidied(Runtime::crd())]
 }
 
 /// Every file that is generated from the types, by its path in the repository: the definitions, the chart's copy of

@@ -17,13 +17,18 @@ mod scaling;
 mod schedule;
 mod source;
 mod status;
+mod traffic;
 
 pub use build::BuildSettings;
 pub use pod::{Mount, Template, TemplateMetadata};
 pub use scaling::{Scaling, ScalingMetric};
 pub use schedule::Schedule;
 pub use source::{Archive, Git, NameRef, Oci, Source};
-pub use status::{Condition, FunctionStatus, PackageStatus, ScheduleStatus, SourceStatus};
+pub use status::{
+    CanaryPhase, CanaryStatus, Condition, FunctionStatus, PackageStatus, ScheduleStatus, SourceStatus,
+    TrafficStatus, VersionStatus,
+};
+pub use traffic::{Canary, RevisionRef, Sticky, TrafficTarget};
 
 /// Either runtime, handler and source, for code, or image, for a container that serves HTTP; the rest applies to both.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -108,6 +113,10 @@ pub use status::{Condition, FunctionStatus, PackageStatus, ScheduleStatus, Sourc
         ".args", "has(self.image) || !has(self.args)",
         "args go with image only: remove them, or pass settings by env"
     ),
+    validation = forbidden(
+        ".runtimeImage", "has(self.runtime) || !has(self.runtimeImage)",
+        "runtimeImage goes with runtime only: remove it, image says what the function runs"
+    ),
     validation = invalid_at(
         ".configMaps", "!has(self.secrets) || !has(self.configMaps) || \
          self.secrets.all(s, !self.configMaps.exists(c, c.mountPath == s.mountPath))",
@@ -126,6 +135,12 @@ pub struct FunctionSpec {
     #[schemars(length(max = 253))]
     #[x_kube(validation = object_name("Runtime", "python3.11"))]
     pub runtime: Option<String>,
+    /// Pins the image of the runtime: the function keeps it when the Runtime gets another. Without it, a change of the Runtime's
+    /// image makes a new revision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    #[x_kube(validation = image())]
+    pub runtime_image: Option<String>,
     /// What the runtime calls, such as `app.handler`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
@@ -192,6 +207,31 @@ pub struct FunctionSpec {
     /// How the number of instances follows the requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scaling: Option<Scaling>,
+    /// Who gets the requests: revisions by number, and `latest`, with weights that make 100. Default: the latest that was ready.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
+    #[x_kube(
+        validation = invalid(
+            "self.size() == 0 || (self.size() == 1 && !has(self[0].weight)) || \
+             self.map(one, has(one.weight) ? one.weight : 0).sum() == 100",
+            "the weights must make 100 together: write, for example, 90 and 10"
+        ),
+        validation = invalid(
+            "self.all(one, !has(one.alias) || self.exists_one(other, has(other.alias) && other.alias == one.alias))",
+            "two entries have the same alias: an alias names one revision"
+        )
+    )]
+    pub traffic: Vec<TrafficTarget>,
+    /// What keeps a client with one revision while several get requests. Without it, each request is for itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sticky: Option<Sticky>,
+    /// How a new revision is tried out. Without it, a new one that is ready takes over at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary: Option<Canary>,
+    /// Revisions kept beside those that are in use, so that traffic can go back to them. Default 10.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
+    pub revision_history_limit: Option<u32>,
     /// Times at which the function is called; at most 32.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     // No map by name, though it is one: server-side apply fails on a double key before the rules can say what is wrong.

@@ -7,6 +7,7 @@ pub mod function;
 pub mod labels;
 pub mod quantity;
 pub mod reference;
+pub mod revision;
 mod rules;
 pub mod runtime;
 mod schema;
@@ -15,10 +16,12 @@ pub use crds::all_crds;
 pub use duration::Duration;
 pub use effective::Effective;
 pub use function::{
-    Archive, BuildSettings, Condition, Function, FunctionSpec, FunctionStatus, Git, Mount, NameRef, Oci,
-    PackageStatus, Scaling, ScalingMetric, Schedule, ScheduleStatus, Source, SourceStatus, Template,
-    TemplateMetadata,
+    Archive, BuildSettings, Canary, CanaryPhase, CanaryStatus, Condition, Function, FunctionSpec,
+    FunctionStatus, Git, Mount, NameRef, Oci, PackageStatus, RevisionRef, Scaling, ScalingMetric, Schedule,
+    ScheduleStatus, Source, SourceStatus, Sticky, Template, TemplateMetadata, TrafficStatus, TrafficTarget,
+    VersionStatus,
 };
+pub use revision::{Revision, RevisionPackage, RevisionSpec, RevisionStatus};
 pub use runtime::{Build, Mode, Pool, Runtime, RuntimeSpec};
 
 /// The API group of every kind.

@@ -93,6 +93,15 @@ fn accepts_what_is_right() {
         code(json!({"scaling": {"metric": "rps", "target": 250.5}})),
         code(json!({"scaling": {"minReplicas": 3, "maxReplicas": 3}})),
         code(json!({"scaling": {"minReplicas": 100}})),
+        code(json!({"runtimeImage": "registry.example.com/python:3.11.9"})),
+        code(json!({"traffic": [{"revision": 3}]})),
+        code(
+            json!({"traffic": [{"revision": "latest", "weight": 90, "alias": "prod"}, {"revision": "2", "weight": 10},
+            {"revision": 1, "alias": "old_one"}], "sticky": {"cookie": "flint-revision"}, "revisionHistoryLimit": 3}),
+        ),
+        code(
+            json!({"canary": {"steps": [5, 25, 50], "interval": "30s", "maxErrorPercent": 0.5, "maxLatency": "250ms"}}),
+        ),
         code(json!({"env": [{"name": "AWS_REGION", "value": "eu-west-1"},
             {"name": "AWS_LAMBDA_MAX_CONCURRENCY", "value": "1"}, {"name": "AWS_LAMBDA_LOG_FORMAT", "value": "JSON"}, {"name": "lower.case-too", "value": ""}]})),
         code(
@@ -214,6 +223,25 @@ fn refuses_what_is_wrong_and_says_what_to_write() {
         ),
         (from(json!({"oci": {"reference": "https://registry.example.com/code:1"}})), "write the artifact as"),
         (from(json!({"oci": {"reference": "registry.example.com/../code:1"}})), "write the artifact as"),
+        // Traffic.
+        (image(json!({"runtimeImage": "python:3"})), "runtimeImage goes with runtime only"),
+        (
+            code(json!({"traffic": [{"revision": 1, "weight": 60}, {"revision": 2, "weight": 30}]})),
+            "the weights must make 100",
+        ),
+        (code(json!({"traffic": [{"revision": 1}, {"revision": 2}]})), "the weights must make 100"),
+        (code(json!({"traffic": [{"revision": 0}]})), "write a revision's number"),
+        (code(json!({"traffic": [{"revision": "newest"}]})), "write a revision's number"),
+        (code(json!({"traffic": [{"revision": 1, "alias": "3"}]})), "not only digits and not latest"),
+        (
+            code(
+                json!({"traffic": [{"revision": 1, "weight": 100, "alias": "prod"}, {"revision": 2, "alias": "prod"}]}),
+            ),
+            "two entries have the same alias",
+        ),
+        (code(json!({"sticky": {}})), "write either header or cookie"),
+        (code(json!({"canary": {"steps": [50, 10]}})), "write the steps in rising order"),
+        (code(json!({"canary": {"maxErrorPercent": 101}})), "write a percentage from 0 to 100"),
         // Names.
         (named(&"a".repeat(50)), "at most 49 characters"),
         (named("9lives"), "beginning with a letter"),

@@ -148,7 +148,7 @@ impl Gateway {
         let Self { config, workers, admin_listener, admin, recorder } = self;
         let (hub, bell) = Hub::new(Clock::start(), config.queue_length);
         let tables = Arc::new(Tables::default());
-        let collector = Collector::new(Arc::clone(&tables), Arc::clone(&hub.totals))?;
+        let collector = Collector::new(Arc::clone(&tables), Arc::clone(&hub))?;
         admin.registry.register(Box::new(collector)).context("cannot register the gateway's metrics")?;
         let (functions, draining) = (admin.readiness.part("functions"), admin.readiness.part("not draining"));
         draining.ready();

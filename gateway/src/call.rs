@@ -5,7 +5,7 @@ use std::{rc::Rc, sync::Arc, time::Duration};
 use bytes::Bytes;
 use flint_core::route::DEFAULT_NAMESPACE;
 use flint_proxy::{Body, REPLAY_BUFFER, Replay};
-use http::{HeaderValue, Method, Request, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use tokio::sync::{mpsc, oneshot};
 
@@ -48,6 +48,11 @@ pub(crate) async fn make_calls(front: Rc<Front>, mut calls: mpsc::Receiver<Sched
 }
 
 async fn make_call(front: &Rc<Front>, function: Arc<Function>, event: Bytes, request_id: &str) -> StatusCode {
+    // Schedules follow the weights as requests do.
+    let function = match function.pick(&front.shared.hub, None, &HeaderMap::new()) {
+        Ok(picked) => picked.function,
+        Err(function) => function,
+    };
     let key = &function.seen.key;
     let namespace = if key.namespace.is_empty() { DEFAULT_NAMESPACE } else { &key.namespace };
     let mut request = Request::new(());

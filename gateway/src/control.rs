@@ -86,7 +86,7 @@ impl Control {
         firings: mpsc::Receiver<(Firing, oneshot::Sender<()>)>,
         events: mpsc::Sender<Event>,
     ) -> Self {
-        Self { config, hub, reporter: Reporter::new(tables), bell, firings, events }
+        Self { config, reporter: Reporter::new(tables, Arc::clone(&hub)), hub, bell, firings, events }
     }
 
     /// Keeps the stream open until `stop`, and then tells the operator that all demand is gone.

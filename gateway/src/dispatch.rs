@@ -296,6 +296,9 @@ impl Front {
         if exchange.lambda && response.status().is_success() {
             response.headers_mut().remove(names::ERROR);
         }
+        if let Some(version) = exchange.version.filter(|_| exchange.lambda) {
+            response.headers_mut().insert(names::EXECUTED_VERSION, HeaderValue::from(version));
+        }
         exchange.answered(slot, granted, code);
         let Client { passage, upgrade } = client;
         forward::answer(&mut response, passage);

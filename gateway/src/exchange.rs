@@ -3,7 +3,7 @@
 use std::{rc::Rc, sync::Arc};
 
 use flint_proxy::{Connection, End, Guard, Guarded, Replay, forward::Origin};
-use http::{HeaderValue, Response, StatusCode, request::Parts, uri::PathAndQuery};
+use http::{HeaderValue, Response, StatusCode, header, request::Parts, uri::PathAndQuery};
 
 use crate::{
     access::Line,
@@ -53,6 +53,10 @@ pub struct Exchange {
     pub look_ahead: bool,
     /// It is Lambda's Invoke, or a schedule's.
     pub lambda: bool,
+    /// What keeps its client with a revision.
+    pub cookie: Option<HeaderValue>,
+    /// The number of its revision, where it is one of several.
+    pub version: Option<u32>,
     /// Its head, as it goes on; but for its target, which stays as the client wrote it.
     pub parts: Parts,
     /// The path and query that the function gets.
@@ -117,6 +121,8 @@ impl Exchange {
             replaces,
             lambda: false,
             path: Path::Unchanged,
+            cookie: None,
+            version: None,
             client: connection.cloned(),
             function: None,
             slot: None,
@@ -178,6 +184,9 @@ impl Exchange {
         let headers = response.headers_mut();
         headers.insert(crate::names::REQUEST_ID, self.request_id.clone());
         headers.insert(crate::names::TRACEPARENT, self.trace.clone());
+        if let Some(cookie) = self.cookie.take() {
+            headers.append(header::SET_COOKIE, cookie);
+        }
         if let Some(tape) = &mut self.tape {
             response = tape.answered(response);
         }
@@ -214,8 +223,13 @@ impl Drop for Exchange {
                 live.demand.leave(now);
                 let counts = live.metrics.counts();
                 counts.answered(status, duration);
-                if let Some(failing) = Failing::of(self.code, status, self.end) {
+                let failing = Failing::of(self.code, status, self.end);
+                if let Some(failing) = failing {
                     counts.failed(failing);
+                }
+                if live.revision().is_some() {
+                    // A start is the platform's time, not the code's.
+                    live.outcomes.ended(self.status, failing.is_some(), duration.saturating_sub(self.queued));
                 }
             }
             None => {

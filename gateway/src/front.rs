@@ -34,6 +34,7 @@ use crate::{
     pace::Paced,
     record::Recorder,
     refuse::{self, Dialect},
+    split::{self, Picked},
     table::{Lead, Tables},
 };
 
@@ -167,23 +168,30 @@ impl Front {
             exchange.dialect = Dialect::Lambda;
         }
         let target = target.map_err(missed)?;
-        let function = match &target {
-            Target::Http { function, .. } | Target::Invoke { function } => function,
-            Target::Async => {
-                return Err(Refusal {
-                    code: ErrorCode::NotImplemented,
-                    message: "asynchronous invocations are not served yet: call /function/NAME and wait"
-                        .into(),
-                });
-            }
+        let Target::Call { function, qualifier, way } = target else {
+            return Err(Refusal {
+                code: ErrorCode::NotImplemented,
+                message: "asynchronous invocations are not served yet: call /function/NAME and wait".into(),
+            });
         };
-        exchange.enter(function);
+        let lambda = matches!(way, Way::Invoke);
+        if lambda {
+            exchange.dialect = Dialect::Lambda;
+        }
+        let headers = &exchange.parts.headers;
+        let named = match &qualifier {
+            Some(named) => Some(Cow::Borrowed(named.as_str())),
+            None => split::in_header(headers),
+        };
+        let picked = function.pick(&self.shared.hub, named.as_deref(), headers);
+        let Picked { function, cookie, version } =
+            picked.map_err(|function| unknown_qualifier(&function, &named.unwrap_or_default(), lambda))?;
+        exchange.enter(&function);
+        (exchange.cookie, exchange.version) = (cookie, version);
         let (passage, origin) = forward::lent(&mut exchange.parts, connection)
             .map_err(|refusal| Refusal { code: ErrorCode::BadRequest, message: refusal.to_string() })?;
         exchange.origin = Some(origin);
-        let lambda = matches!(target, Target::Invoke { .. });
         if lambda {
-            exchange.dialect = Dialect::Lambda;
             match exchange.parts.headers.get(names::INVOCATION_TYPE).map(HeaderValue::as_bytes) {
                 None | Some(b"RequestResponse") => {}
                 Some(b"DryRun") => return Ok(Prepared::DryRun),
@@ -201,16 +209,15 @@ impl Front {
                 }
             }
         }
-        match target {
-            Target::Http { function, path, lead } => {
+        match way {
+            Way::Http { path, lead } => {
                 exchange.path = path;
                 Ok(Prepared::Call { function, passage, lambda: false, lead })
             }
-            Target::Invoke { function } => {
+            Way::Invoke => {
                 exchange.path = exchange::Path::Root;
                 Ok(Prepared::Call { function, passage, lambda: true, lead: None })
             }
-            Target::Async => Err(missed(Miss::NoRoute)),
         }
     }
 
@@ -230,23 +237,28 @@ impl Front {
             Err(miss) => {
                 let (lead, function) = table.routed(&parts.method, uri.path()).ok_or(miss)?;
                 let (function, lead) = (Arc::clone(function), Some(Arc::clone(lead)));
-                return Ok(Target::Http { function, path: exchange::Path::Unchanged, lead });
+                let way = Way::Http { path: exchange::Path::Unchanged, lead };
+                return Ok(Target::Call { function, qualifier: None, way });
             }
         };
         Ok(match route {
-            Route::Function { function, path: Path::Unchanged } => {
-                Target::Http { function, path: exchange::Path::Unchanged, lead: None }
+            Route::Function { function, path: Path::Unchanged, .. } => {
+                let way = Way::Http { path: exchange::Path::Unchanged, lead: None };
+                Target::Call { function, qualifier: None, way }
             }
-            Route::Function { function, path: Path::Rest(rest) } => {
+            Route::Function { function, path: Path::Rest(rest), qualifier } => {
                 let path = match rest {
                     Cow::Borrowed("/") => exchange::Path::Root,
                     // It is the end of what the client wrote.
                     Cow::Borrowed(rest) => exchange::Path::From(path_and_query.len() - rest.len()),
                     Cow::Owned(rest) => exchange::Path::Own(rest.into()),
                 };
-                Target::Http { function, path, lead: None }
+                let qualifier = qualifier.map(Cow::into_owned);
+                Target::Call { function, qualifier, way: Way::Http { path, lead: None } }
             }
-            Route::Invoke { function } => Target::Invoke { function },
+            Route::Invoke { function, qualifier } => {
+                Target::Call { function, qualifier: qualifier.map(Cow::into_owned), way: Way::Invoke }
+            }
             Route::Async { .. } => Target::Async,
         })
     }
@@ -283,9 +295,14 @@ impl Handler for Front {
 }
 
 enum Target {
-    Http { function: Arc<Function>, path: exchange::Path, lead: Option<Arc<Lead>> },
-    Invoke { function: Arc<Function> },
+    Call { function: Arc<Function>, qualifier: Option<String>, way: Way },
     Async,
+}
+
+/// How a function is called.
+enum Way {
+    Http { path: exchange::Path, lead: Option<Arc<Lead>> },
+    Invoke,
 }
 
 enum Prepared {
@@ -329,6 +346,18 @@ fn missed(miss: Miss) -> Refusal {
             Refusal { code: ErrorCode::FunctionNotFound, message: format!("Function not found: {name}") }
         }
     }
+}
+
+/// Nothing of the function is called that.
+fn unknown_qualifier(function: &Function, named: &str, invoke: bool) -> Refusal {
+    let key = &function.seen.key;
+    let named: String = named.chars().filter(|char| !char.is_control()).take(128).collect();
+    let message = if invoke {
+        format!("Function not found: {}.{}:{named}", key.name, key.namespace)
+    } else {
+        format!("{key} has no alias and no revision {named:?}: kubectl get revisions shows the numbers")
+    };
+    Refusal { code: ErrorCode::FunctionNotFound, message }
 }
 
 /// The refusal of a body over the limit.

@@ -6,7 +6,11 @@ use flint_api::Mode;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::{access, live::Live};
+use crate::{
+    access,
+    live::Live,
+    split::{Split, Traffic},
+};
 
 /// A function's entry in the table. It is immutable: a changed function gets a new entry around the same [`Live`].
 #[derive(Debug)]
@@ -15,6 +19,8 @@ pub struct Function {
     pub seen: Seen,
     /// What outlives a change of settings: instances, requests, counters.
     pub live: Arc<Live>,
+    /// Its other revisions, where there are any that could get requests.
+    pub(crate) split: Option<Split>,
     /// What every line of the access log says of it.
     pub(crate) logged: Box<str>,
 }
@@ -30,8 +36,10 @@ pub struct Seen {
     pub timeout: Duration,
     /// Requests per instance where an instance does not say so itself; 0 is no limit.
     pub concurrency: u32,
-    /// The revision whose instances get requests.
+    /// The revision whose instances get requests; the first of several.
     pub revision: Option<String>,
+    /// All that get requests, or can be called.
+    pub traffic: Arc<Traffic>,
     /// API Gateway v1.0 events instead of v2.0.
     pub event_v1: bool,
     /// It can never start as it is written, and why.
@@ -87,7 +95,13 @@ impl Function {
     /// An entry.
     #[must_use]
     pub fn new(seen: Seen, live: Arc<Live>) -> Self {
-        Self { logged: access::of_function(&seen), seen, live }
+        Self { logged: access::of_function(&seen), seen, live, split: None }
+    }
+
+    /// The same with other revisions beside it.
+    #[must_use]
+    pub(crate) fn with(self, split: Option<Split>) -> Self {
+        Self { split, ..self }
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::{
 
 use tokio::sync::mpsc;
 
-use crate::{clock::Clock, live::Live, metrics::Totals};
+use crate::{clock::Clock, live::Live, metrics::Totals, split::Revisions};
 
 /// Shared by all functions of a gateway.
 #[derive(Debug)]
@@ -18,6 +18,8 @@ pub struct Hub {
     pub queue_capacity: usize,
     /// Counts that belong to no function.
     pub totals: Arc<Totals>,
+    /// Revisions that get requests beside those that the traffic goes to.
+    pub revisions: Revisions,
     bell: mpsc::Sender<Arc<Live>>,
     going: AtomicBool,
 }
@@ -38,6 +40,7 @@ impl Hub {
                 clock,
                 queue_capacity,
                 totals: Arc::default(),
+                revisions: Revisions::default(),
                 bell,
                 going: AtomicBool::new(false),
             }),

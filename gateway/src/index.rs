@@ -9,7 +9,7 @@
 //! instances up to date with all that came since.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     net::{IpAddr, SocketAddr},
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -23,6 +23,7 @@ use crate::{
     hub::Hub,
     instance::Instance,
     live::Live,
+    split::Split,
     table::{Routes, Table, Tables},
 };
 
@@ -124,7 +125,8 @@ pub struct Index {
     unready: HashSet<PodName>,
     hints: HashMap<PodName, (Hint, Micros)>,
     instances: HashMap<PodName, Arc<Instance>>,
-    starts: HashMap<Key, (String, Blocked)>,
+    /// Why revisions cannot start. Bounded by what the operator, which takes back what is over, says of functions that exist.
+    starts: HashMap<Key, BTreeMap<String, Blocked>>,
     changed: HashSet<Key>,
     next_instance: u64,
 }
@@ -208,13 +210,22 @@ impl Index {
         !self.unready.is_empty()
     }
 
-    /// Pods that are up, belong to the revision that gets requests, are not known to be ready, and are waited for.
+    /// Pods that are up, belong to a revision that gets requests, are not known to be ready, and are waited for.
     pub fn waited_for(&self) -> impl Iterator<Item = Hint> {
         self.unready.iter().filter(|name| !self.hints.contains_key(name)).filter_map(|name| {
             let pod = self.pods.get(name)?;
             let function = self.table.get(&pod.function, &name.namespace)?;
-            let right = function.seen.revision.as_deref() == Some(&pod.revision);
-            (right && function.live.waiting() > 0).then_some(Hint {
+            let waiting = if function.seen.is_main(&pod.revision) {
+                function.live.waiting()
+            } else {
+                let key = &function.seen.key;
+                let others = self.hub.revisions.of(key);
+                others
+                    .iter()
+                    .find(|live| live.revision() == Some(&pod.revision))
+                    .map_or(0, |live| live.waiting())
+            };
+            (waiting > 0).then_some(Hint {
                 function: pod.function.clone(),
                 revision: pod.revision.clone(),
                 pod: name.clone(),
@@ -241,9 +252,46 @@ impl Index {
             Some(known) => Arc::clone(&known.live),
             None => Arc::new(Live::new(key.clone(), Arc::clone(&self.hub))),
         };
-        self.table.insert(Arc::new(Function::new(seen, live)));
+        let split = Split::of(&seen, &live, &self.hub);
+        self.table.insert(Arc::new(Function::new(seen, live).with(split)));
         self.table_changed = true;
         self.changed.insert(key);
+    }
+
+    /// What all functions share.
+    pub(crate) fn hub(&self) -> Arc<Hub> {
+        Arc::clone(&self.hub)
+    }
+
+    /// Gives their instances to the revisions that are called beside those that the traffic goes to.
+    pub(crate) fn settle_revisions(&mut self) {
+        self.changed.extend(self.hub.revisions.keys());
+        self.settle();
+    }
+
+    /// Lets go of revisions that get requests no more, when the last one has been answered. Those who still wait there share the
+    /// instances with the function's own line by now, and do not hear of the slots that come back to it.
+    pub(crate) fn sweep_revisions(&mut self) {
+        for key in self.hub.revisions.keys() {
+            let function = self.table.get_key(&key);
+            let named = |revision: &str| {
+                function.is_some_and(|function| {
+                    let traffic = &function.seen.traffic;
+                    !function.seen.is_main(revision)
+                        && (traffic.shares.iter().any(|share| share.revision == revision)
+                            || traffic.versions.iter().any(|(_, known)| known == revision)
+                            || traffic.latest.as_deref() == Some(revision))
+                })
+            };
+            for live in self.hub.revisions.of(&key) {
+                if live.waiting() > 0 && !live.revision().is_some_and(&named) {
+                    live.settle();
+                }
+            }
+            self.hub
+                .revisions
+                .retain(&key, |live| live.revision().is_some_and(&named) || live.demand.present() > 0);
+        }
     }
 
     fn function_gone(&mut self, key: &Key) {
@@ -251,6 +299,9 @@ impl Index {
             self.table_changed = true;
             self.starts.remove(key);
             function.live.set_gone();
+            for live in self.hub.revisions.of(key) {
+                live.set_gone();
+            }
         }
     }
 
@@ -350,12 +401,14 @@ impl Index {
     fn start(&mut self, key: Key, revision: String, blocked: Option<Blocked>) {
         match blocked {
             Some(blocked) => {
-                self.starts.insert(key.clone(), (revision, blocked));
+                self.starts.entry(key.clone()).or_default().insert(revision, blocked);
             }
-            // News of another revision's recovery says nothing of the one that fails.
-            None if self.starts.get(&key).is_some_and(|(failing, _)| *failing != revision) => return,
             None => {
-                self.starts.remove(&key);
+                let Some(failing) = self.starts.get_mut(&key) else { return };
+                failing.remove(&revision);
+                if failing.is_empty() {
+                    self.starts.remove(&key);
+                }
             }
         }
         self.changed.insert(key);
@@ -363,45 +416,66 @@ impl Index {
 
     fn settle_function(&mut self, key: &Key) {
         let Some(function) = self.table.get_key(key).cloned() else { return };
-        let revision = function.seen.revision.as_deref();
         let members = self.members.get(key).cloned().unwrap_or_default();
-        let mut instances = Vec::with_capacity(members.len());
+        // The function's own line, and those of other revisions. One that has become the function's own keeps its instances for
+        // those who still wait there.
+        let main = (function.seen.revision.clone(), Arc::clone(&function.live));
+        let others = self.hub.revisions.of(key).into_iter();
+        let mut lines: Vec<_> =
+            others.map(|live| (live.revision().map(str::to_owned), live, Vec::new())).collect();
+        lines.insert(0, (main.0, main.1, Vec::new()));
         for name in members {
             let name = PodName { namespace: key.namespace.clone(), name };
-            match self.instance(&name, &function) {
-                Some(instance) => instances.push(instance),
-                None => {
-                    self.instances.remove(&name);
-                }
+            let wanted = |revision: &str| lines.iter().any(|(of, ..)| of.as_deref() == Some(revision));
+            let Some((revision, instance)) = self.instance(&name, &function, wanted) else {
+                self.instances.remove(&name);
+                continue;
+            };
+            for (_, _, instances) in lines.iter_mut().filter(|(of, ..)| of.as_ref() == Some(&revision)) {
+                instances.push(Arc::clone(&instance));
             }
         }
-        instances.sort_by_cached_key(|instance| {
-            (balance::rank(&self.peers, &self.me, &instance.pod), instance.pod.clone())
-        });
-        let failing =
-            self.starts.get(key).filter(|(failing, _)| revision.is_none_or(|revision| revision == failing));
-        let blocked = failing.map(|(_, blocked)| blocked).or(function.seen.blocked.as_ref());
-        function.live.set_blocked(blocked.cloned());
-        function.live.set_instances(instances);
+        for (revision, live, mut instances) in lines {
+            instances.sort_by_cached_key(|instance| {
+                (balance::rank(&self.peers, &self.me, &instance.pod), instance.pod.clone())
+            });
+            let failing = self.starts.get(key).and_then(|failing| match &revision {
+                Some(revision) => failing.get(revision),
+                // Nothing is deployed, and none of those that could be can start.
+                None => failing.values().next(),
+            });
+            let own = live.revision().is_none().then_some(function.seen.blocked.as_ref()).flatten();
+            let blocked = failing.or(own);
+            live.set_blocked(blocked.cloned());
+            live.set_instances(instances);
+        }
     }
 
-    /// The instance that a pod is, if it may get requests: the one it was before unless it moved or changed its limit.
-    fn instance(&mut self, name: &PodName, function: &Function) -> Option<Arc<Instance>> {
-        let revision = function.seen.revision.as_deref()?;
+    /// The instance that a pod is, if it can get requests, and its revision: the one it was before unless it moved or changed its
+    /// limit.
+    fn instance(
+        &mut self,
+        name: &PodName,
+        function: &Function,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Option<(String, Arc<Instance>)> {
         let pod = self.pods.get(name).filter(|pod| !pod.ending);
         let hint = self.hints.get(name).map(|(hint, _)| hint);
-        let (uid, address) = match (pod, hint) {
-            (Some(pod), _) if pod.ready && pod.revision == revision => (&pod.uid, pod.address?),
-            (_, Some(hint)) if hint.revision == revision => (&hint.uid, hint.address),
+        let (uid, address, revision) = match (pod, hint) {
+            (Some(pod), _) if pod.ready => (&pod.uid, pod.address?, pod.revision.clone()),
+            (_, Some(hint)) => (&hint.uid, hint.address, hint.revision.clone()),
             _ => return None,
         };
+        if !wanted(&revision) {
+            return None;
+        }
         let limit = pod.and_then(|pod| pod.limit).unwrap_or(function.seen.concurrency);
         if let Some(known) = self.instances.get(name)
             && known.uid == *uid
             && known.address == address
             && known.limit == limit
         {
-            return Some(Arc::clone(known));
+            return Some((revision, Arc::clone(known)));
         }
         if hint.is_none() {
             self.hub.totals.by_watch.fetch_add(1, Ordering::Relaxed);
@@ -417,7 +491,7 @@ impl Index {
             since,
         ));
         self.instances.insert(name.clone(), Arc::clone(&instance));
-        Some(instance)
+        Some((revision, instance))
     }
 }
 

@@ -25,6 +25,7 @@ const EXPIRY: Duration = Duration::from_millis(500);
 
 /// Keeps the index until nobody can tell of anything any more. `complete` is called when a source has told all there is.
 pub async fn keep(mut index: Index, clock: Clock, mut events: mpsc::Receiver<Event>, complete: impl Fn()) {
+    let hub = index.hub();
     let mut burst = Vec::with_capacity(BURST);
     let mut probes = JoinSet::new();
     let mut probed: HashSet<PodName> = HashSet::new();
@@ -66,8 +67,11 @@ pub async fn keep(mut index: Index, clock: Clock, mut events: mpsc::Receiver<Eve
                     }
                 }
             }
+            // A revision is called for the first time: it may have instances.
+            () = hub.revisions.made.notified() => index.settle_revisions(),
             _ = expiry.tick() => {
                 index.expire(clock.now());
+                index.sweep_revisions();
                 index.settle();
             }
         }

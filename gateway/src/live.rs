@@ -11,9 +11,12 @@
 //! A slot that was handed to a request which has gone in the meantime comes back by its destructor. So nothing is ever
 //! sent or dropped with the lock held: the destructor may want the lock.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -28,16 +31,20 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::{
+    clock::{Micros, micros},
     function::{Blocked, Key},
     hub::Hub,
     instance::Instance,
     metrics::FunctionMetrics,
+    outcomes::Outcomes,
 };
 
 /// The living part of a function.
 #[derive(Debug)]
 pub struct Live {
     key: Key,
+    /// The revision, where it is another than the one that the traffic goes to.
+    revision: Option<Box<str>>,
     hub: Arc<Hub>,
     instances: ArcSwap<Vec<Arc<Instance>>>,
     blocked: ArcSwapOption<Blocked>,
@@ -46,8 +53,10 @@ pub struct Live {
     waiting: AtomicUsize,
     /// Requests in the gateway, forwarded and waiting.
     pub demand: Demand,
-    /// What `/metrics` tells.
-    pub metrics: FunctionMetrics,
+    /// What `/metrics` tells: of the function, whichever its revision.
+    pub metrics: Arc<FunctionMetrics>,
+    /// How requests ended; counted for revisions that may be on trial.
+    pub(crate) outcomes: Outcomes,
 }
 
 /// Room for one request at an instance; given back when dropped.
@@ -104,9 +113,31 @@ impl Live {
             line: Mutex::new(Queue::new(hub.queue_capacity)),
             waiting: AtomicUsize::new(0),
             demand: Demand::default(),
-            metrics: FunctionMetrics::default(),
+            metrics: Arc::default(),
+            outcomes: Outcomes::default(),
+            revision: None,
             hub,
         }
+    }
+
+    /// A revision beside the one that the traffic goes to, without instances. `metrics` are the function's.
+    pub(crate) fn of_revision(
+        key: Key,
+        revision: &str,
+        hub: Arc<Hub>,
+        metrics: Arc<FunctionMetrics>,
+    ) -> Self {
+        Self { revision: Some(revision.into()), metrics, ..Self::new(key, hub) }
+    }
+
+    /// The revision, where it is another than the one that the traffic goes to.
+    pub fn revision(&self) -> Option<&str> {
+        self.revision.as_deref()
+    }
+
+    /// From how long on a request counts as slow.
+    pub(crate) fn set_slow_after(&self, bound: Option<Duration>) {
+        self.outcomes.slow_after(bound.map_or(Micros::MAX, micros));
     }
 
     /// Whose it is.

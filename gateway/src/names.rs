@@ -19,6 +19,10 @@ pub const EVENT_FORMAT: HeaderName = HeaderName::from_static(wire::EVENT_FORMAT_
 pub const ROUTE: HeaderName = HeaderName::from_static(wire::ROUTE_HEADER);
 /// Whose answer it is.
 pub const ERROR: HeaderName = HeaderName::from_static(wire::ERROR_HEADER);
+/// Which revision or alias a request is for.
+pub const QUALIFIER: HeaderName = HeaderName::from_static(wire::QUALIFIER_HEADER);
+/// Which version answered, by Lambda's Invoke.
+pub const EXECUTED_VERSION: HeaderName = HeaderName::from_static("x-amz-executed-version");
 /// All that begins so is between the gateway and its watchdogs.
 pub const PRIVATE_PREFIX: &str = "x-flint-";
 /// Lambda's kind of invocation.

@@ -7,11 +7,14 @@ use std::{collections::HashMap, sync::Arc};
 use flint_control::v1::{Demand, FunctionRef, Report};
 use flint_core::demand::Reading;
 
-use crate::{clock::Micros, live::Live, table::Tables};
+use flint_core::canary::Outcomes;
+
+use crate::{clock::Micros, hub::Hub, live::Live, table::Tables};
 
 /// What was reported last, by function.
 pub struct Reporter {
     tables: Arc<Tables>,
+    hub: Arc<Hub>,
     /// By the address of the living part: a function deleted and made again is another one.
     last: HashMap<usize, Last>,
 }
@@ -19,6 +22,7 @@ pub struct Reporter {
 struct Last {
     live: Arc<Live>,
     reading: Reading,
+    outcomes: Outcomes,
     /// Nothing since the report before.
     silent: bool,
 }
@@ -28,15 +32,18 @@ struct Last {
 impl Reporter {
     /// A reporter that has told nothing yet.
     #[must_use]
-    pub fn new(tables: Arc<Tables>) -> Self {
-        Self { tables, last: HashMap::new() }
+    pub fn new(tables: Arc<Tables>, hub: Arc<Hub>) -> Self {
+        Self { tables, hub, last: HashMap::new() }
     }
 
     /// Begins anew, for a listener who has heard nothing: what was before is not averaged in.
     pub fn reset(&mut self, now: Micros) {
-        let table = self.tables.load();
-        let lives = table.iter().map(|function| &function.live);
-        self.last = lives.map(|live| (id(live), Last::new(live, live.demand.read(now)))).collect();
+        let begin = |live: Arc<Live>| {
+            let outcomes = live.outcomes.read();
+            (id(&live), Last { outcomes, ..Last::new(&live, live.demand.read(now)) })
+        };
+        let mains: Vec<_> = self.tables.load().iter().map(|function| Arc::clone(&function.live)).collect();
+        self.last = mains.into_iter().chain(self.hub.revisions.all()).map(begin).collect();
     }
 
     /// The regular report: every function with traffic.
@@ -44,8 +51,13 @@ impl Reporter {
         for function in self.tables.load().iter() {
             self.see(&function.live, now);
         }
+        for live in self.hub.revisions.all() {
+            self.see(&live, now);
+        }
         let report = self.report(now, |_| true);
-        self.last.retain(|_, last| !(last.silent && last.live.is_gone()));
+        // A revision that nobody else knows of any more has had its last word, too.
+        self.last
+            .retain(|_, last| !(last.silent && (last.live.is_gone() || Arc::strong_count(&last.live) == 1)));
         report
     }
 
@@ -69,6 +81,8 @@ impl Reporter {
             in_flight: 0,
             arrived: 0,
             elapsed_ms: 1,
+            revision: last.live.revision().unwrap_or_default().to_owned(),
+            ..Demand::default()
         });
         Report { demands: demands.collect() }
     }
@@ -89,6 +103,8 @@ impl Reporter {
                 last.reading = reading;
                 continue;
             }
+            let ended = live.outcomes.read();
+            let outcomes = ended.since(last.outcomes);
             let queued = u32::try_from(live.waiting()).unwrap_or(u32::MAX);
             demands.push(Demand {
                 function: Some(reference(live)),
@@ -97,8 +113,13 @@ impl Reporter {
                 in_flight: reading.present.saturating_sub(queued),
                 arrived: between.arrived,
                 elapsed_ms: between.elapsed_ms,
+                revision: live.revision().unwrap_or_default().to_owned(),
+                answered: outcomes.requests,
+                errors: outcomes.errors,
+                slow: outcomes.slow,
             });
             last.reading = reading;
+            last.outcomes = ended;
             last.silent = silent;
         }
         Report { demands }
@@ -109,7 +130,7 @@ impl Reporter {
 
 impl Last {
     fn new(live: &Arc<Live>, reading: Reading) -> Self {
-        Self { live: Arc::clone(live), reading, silent: true }
+        Self { live: Arc::clone(live), reading, outcomes: Outcomes::default(), silent: true }
     }
 }
 
@@ -137,13 +158,14 @@ mod tests {
     fn world() -> (Arc<Live>, Reporter) {
         let (hub, _bell) = Hub::new(Clock::start(), 10);
         let key = Key::new("shop", "hello");
-        let live = Arc::new(Live::new(key.clone(), hub));
+        let live = Arc::new(Live::new(key.clone(), Arc::clone(&hub)));
         let seen = Seen {
             key,
             mode: flint_api::Mode::Http,
             timeout: std::time::Duration::from_secs(1),
             concurrency: 1,
             revision: None,
+            traffic: Arc::default(),
             event_v1: false,
             blocked: None,
             schedules: Arc::default(),
@@ -153,7 +175,7 @@ mod tests {
         table.insert(Arc::new(Function::new(seen, Arc::clone(&live))));
         let tables = Arc::new(Tables::default());
         tables.store(table);
-        let mut reporter = Reporter::new(tables);
+        let mut reporter = Reporter::new(tables, hub);
         reporter.reset(0);
         (live, reporter)
     }

@@ -173,6 +173,7 @@ mod tests {
             timeout: Duration::from_secs(30),
             concurrency: 1,
             revision: None,
+            traffic: Arc::default(),
             event_v1: false,
             blocked: None,
             schedules: Arc::default(),

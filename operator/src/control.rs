@@ -22,6 +22,7 @@ mod gateways;
 mod instances;
 mod invocations;
 mod metrics;
+mod preparing;
 mod service;
 mod starts;
 
@@ -33,6 +34,7 @@ pub(crate) use gateways::{Connection, Gateways};
 pub(crate) use instances::Instances;
 pub(crate) use invocations::write_invocations;
 pub(crate) use metrics::Metrics;
+pub(crate) use preparing::Preparing;
 pub(crate) use service::Service;
 pub(crate) use starts::watch_starts;
 
@@ -55,6 +57,9 @@ pub(crate) struct Control {
     pub(crate) failures: Failures,
     /// Functions that wait, came to life, or have a new instance.
     pub(crate) wake: Changes,
+    /// Revisions that are being made ready for requests: their Deployments are the reconciler's to scale.
+    pub(crate) preparing: Preparing,
+    stores: Stores,
     /// What it counts.
     pub(crate) metrics: Metrics,
 }
@@ -92,9 +97,11 @@ impl Control {
         Ok(Self {
             demand: Demand::new(stores.clone(), wake.clone()),
             gateways: Arc::new(Gateways::new(most_gateways)),
-            instances: Instances::new(stores),
+            instances: Instances::new(stores.clone()),
             failures: Failures::default(),
             wake,
+            preparing: Preparing::default(),
+            stores,
             metrics: Metrics::new(registry)?,
         })
     }
@@ -106,6 +113,10 @@ impl Control {
         let (message, took) = self.instances.announced(announcement);
         self.gateways.broadcast(&OperatorMessage { message: Some(Message::Announced(message)) });
         self.metrics.announced(init, took);
+        // Requests wait to be moved there: whoever moves them need not wait for kubelet to say the same.
+        if self.preparing.any(&function) {
+            self.stores.touch(&function);
+        }
         self.wake.touch(&function);
     }
 

@@ -4,9 +4,14 @@
 //! something, when a plan asked to be looked at again, and after an error with a backoff of the function's own. Nothing is asked
 //! of the API server that a watch has told already, and nothing is written that is so already: at rest there are no calls.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
-use flint_api::{Function, FunctionStatus};
+use flint_api::{CanaryPhase, Function, FunctionStatus, Revision};
+use flint_core::canary::Outcomes;
 use flint_kube::{Applier, Events, lease::Holding};
 use futures::StreamExt;
 use jiff::Timestamp;
@@ -19,8 +24,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    build::Builds, fetch::Fetcher, key::Key, metrics::Metrics, rollout, schedules, schedules::Schedules,
-    settings::Settings, startability, starts::Starts, stores::Stores,
+    build::Builds, control::Control, fetch::Fetcher, key::Key, metrics::Metrics, rollout, scaler, schedules,
+    schedules::Schedules, settings::Settings, startability, starts::Starts, stores::Stores,
 };
 
 mod apply;
@@ -33,6 +38,7 @@ mod pod;
 pub(crate) mod problem;
 mod source;
 mod status;
+mod traffic;
 
 pub(crate) use status::READY;
 
@@ -60,11 +66,15 @@ pub(crate) struct Context {
     pub(crate) holding: Holding,
     /// What is counted.
     pub(crate) metrics: Metrics,
+    /// What the gateways say, and who must not be scaled.
+    pub(crate) control: Arc<Control>,
     sources: Sources,
     builds: Arc<Builds>,
     backoff: Backoff,
     /// Since when we know that a function's traffic goes where it goes.
-    settled: Mutex<HashMap<Key, (Option<String>, Instant)>>,
+    settled: Mutex<HashMap<Key, (Vec<String>, Instant)>>,
+    /// Where the counts of a canary's present step begin: its revision, the step, the counts then.
+    trials: Mutex<HashMap<Key, (String, u32, Outcomes)>>,
 }
 
 /// Why a function could not be brought further.
@@ -151,6 +161,7 @@ impl Context {
         schedules: Arc<Schedules>,
         holding: Holding,
         metrics: Metrics,
+        control: Arc<Control>,
         fetcher: Arc<Fetcher>,
         builds: Arc<Builds>,
         max_starting: usize,
@@ -165,10 +176,12 @@ impl Context {
             schedules,
             holding,
             metrics,
+            control,
             sources: Sources::new(fetcher),
             builds,
             backoff: Backoff::default(),
             settled: Mutex::default(),
+            trials: Mutex::default(),
         }
     }
 
@@ -183,12 +196,14 @@ impl Context {
         let plan = plan::plan(&world, design, may_start);
 
         self.must_lead()?;
+        self.control.preparing.set(key, plan.preparing.clone());
         let owner = world.function.uid().unwrap_or_default();
         let mut problems = apply::apply(&self.applier, key, &owner, plan.changes.clone()).await?;
         problems.extend(schedules::problem(&world.function));
 
         let status = status::status(&world, &plan, &problems);
         self.write_status(key, &world, &status).await?;
+        self.write_records(key, &world, &plan).await?;
         self.tell(key, &world, &plan, &status).await;
         let next_firing = self.schedules.sync(key, &world.function, world.now).await?;
 
@@ -221,12 +236,24 @@ impl Context {
         let ready = pods.iter().filter(|pod| startability::is_ready(pod)).count();
         let now = Timestamp::now();
         let owner = function.uid().unwrap_or_default();
+        let announced = |revision: &str| self.control.instances.count(key, revision);
+        let ours =
+            |record: &Arc<Revision>| record.owner_references().iter().any(|reference| reference.uid == owner);
+        let (records, others): (Vec<_>, Vec<_>) = self.stores.revisions.of(key).into_iter().partition(ours);
+        let leftover: BTreeSet<_> = others.iter().map(|record| record.name_any()).collect();
+        let keep = scaler::keep_called(&function);
+        let called = scaler::called(&self.control, &function, key);
+        let called = called.into_iter().map(|(revision, ago)| (revision, keep.saturating_sub(ago))).collect();
         Ok(World {
             settings: Arc::clone(&self.settings),
             runtime,
             runtimes,
             package,
-            revisions: rollout::observe(&deployments, &pods, &owner, now),
+            revisions: rollout::observe(&deployments, &pods, &owner, announced, now),
+            records,
+            leftover,
+            called,
+            outcomes: self.outcomes(key, &function),
             deployments,
             services: self.stores.services.of(key),
             config_maps: self.stores.config_maps.of(key),
@@ -253,14 +280,35 @@ impl Context {
     }
 
     fn settled_for(&self, key: &Key, function: &Function) -> Duration {
-        let revision = function.status.as_ref().and_then(|status| status.revision.clone());
+        let status = function.status.as_ref();
+        let shares = status.into_iter().flat_map(|status| status.traffic.iter().map(|share| &share.revision));
+        let mut revisions: Vec<_> =
+            shares.chain(status.and_then(|status| status.revision.as_ref())).cloned().collect();
+        revisions.sort_unstable();
+        revisions.dedup();
         let mut settled = self.settled.lock();
         let now = Instant::now();
-        let entry = settled.entry(key.clone()).or_insert_with(|| (revision.clone(), now));
-        if entry.0 != revision {
-            *entry = (revision, now);
+        let entry = settled.entry(key.clone()).or_insert_with(|| (revisions.clone(), now));
+        if entry.0 != revisions {
+            *entry = (revisions, now);
         }
         now.duration_since(entry.1)
+    }
+
+    /// How requests for the revision on trial ended, since its present step began or this operator leads.
+    fn outcomes(&self, key: &Key, function: &Function) -> Outcomes {
+        let trial = function.status.as_ref().and_then(|status| status.canary.as_ref());
+        let mut trials = self.trials.lock();
+        let Some(trial) = trial.filter(|trial| trial.phase == CanaryPhase::Progressing) else {
+            trials.remove(key);
+            return Outcomes::default();
+        };
+        let seen = self.control.demand.outcomes(key, &trial.revision);
+        let begins = trials.entry(key.clone()).or_insert_with(|| (trial.revision.clone(), trial.step, seen));
+        if begins.0 != trial.revision || begins.1 != trial.step {
+            *begins = (trial.revision.clone(), trial.step, seen);
+        }
+        seen.since(begins.2)
     }
 
     fn must_lead(&self) -> Result<(), Error> {
@@ -279,6 +327,17 @@ impl Context {
         let value = serde_json::to_value(status)
             .map_err(|source| flint_kube::Error::Shape { object: format!("status of {key}"), source })?;
         self.applier.status::<Function>(&key.namespace, &key.name, &value).await?;
+        Ok(())
+    }
+
+    async fn write_records(&self, key: &Key, world: &World, plan: &plan::Plan) -> Result<(), Error> {
+        for (name, status) in status::of_records(world, plan) {
+            let value = serde_json::to_value(status).map_err(|source| flint_kube::Error::Shape {
+                object: format!("status of Revision {name}"),
+                source,
+            })?;
+            self.applier.status::<Revision>(&key.namespace, &name, &value).await?;
+        }
         Ok(())
     }
 
@@ -305,6 +364,8 @@ impl Context {
         self.backoff.succeeded(key);
         self.schedules.forget(key);
         self.settled.lock().remove(key);
+        self.trials.lock().remove(key);
+        self.control.preparing.set(key, BTreeSet::new());
         self.metrics.gone(key);
         if self.holding.is_held()
             && let Err(error) = orphans::sweep(&self.applier, &self.stores, key).await

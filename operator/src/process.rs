@@ -163,6 +163,7 @@ async fn operate(args: Args) -> anyhow::Result<()> {
             schedules,
             holding.clone(),
             metrics.clone(),
+            Arc::clone(&control),
             fetcher,
             Arc::new(builds),
             usize::from(args.max_starting),

@@ -11,8 +11,8 @@ use tokio::{task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    build::Builds, fetch::Fetcher, function, leader, metrics::Metrics, package, schedules::Schedules,
-    settings::tests::settings, stores::Stores,
+    build::Builds, control::Control, fetch::Fetcher, function, leader, metrics::Metrics, package,
+    schedules::Schedules, settings::tests::settings, stores::Stores,
 };
 
 /// Group, resource, verb.
@@ -97,6 +97,7 @@ async fn the_operator_does_what_is_written_and_nothing_else() {
         Arc::clone(&schedules),
         holding,
         Metrics::new(&Registry::new()).unwrap(),
+        Arc::new(Control::new(stores.clone(), 1, &Registry::new()).unwrap()),
         Fetcher::for_tests(client.clone(), stores.clone(), &folder),
         Builds::for_tests(client.clone(), stores.clone(), &folder),
         10,
@@ -107,6 +108,7 @@ async fn the_operator_does_what_is_written_and_nothing_else() {
     // A first revision, ready, with a Service and a Deployment whose names are taken at first.
     server.fail("POST", "/services", 409, "AlreadyExists", "taken");
     server.fail("POST", "/deployments", 409, "AlreadyExists", "taken");
+    server.fail("POST", "/revisions", 409, "AlreadyExists", "taken");
     server.put(&function(code("code")));
     settled().await;
     sleep(Duration::from_secs(30)).await;
@@ -152,7 +154,7 @@ async fn the_operator_does_what_is_written_and_nothing_else() {
 
     // The function goes and leaves everything behind.
     server.remove("/apis/flint.dev/v1alpha1/namespaces/shop/functions/cart");
-    for kind in ["Deployment", "Service", "ConfigMap"] {
+    for kind in ["Deployment", "Service", "ConfigMap", "Revision"] {
         for mut object in server.objects(kind) {
             object["metadata"]["ownerReferences"] = json!([]);
             server.put(&object);

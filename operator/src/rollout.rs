@@ -27,6 +27,8 @@ pub(crate) struct Revision {
     pub(crate) asked: u32,
     /// Instances that are ready.
     pub(crate) ready: u32,
+    /// Instances that called home, which is before the watch knows that they are ready.
+    pub(crate) announced: u32,
     /// Whether an instance of it was ready once.
     pub(crate) verified: bool,
     /// Why it cannot start (more) instances.
@@ -48,9 +50,11 @@ pub(crate) fn observe(
     deployments: &[Arc<Deployment>],
     pods: &[Arc<Pod>],
     owner: &str,
+    announced: impl Fn(&str) -> u32,
     now: Timestamp,
 ) -> Vec<Revision> {
-    deployments.iter().map(|deployment| revision(deployment, pods, owner, now)).collect()
+    let of = |deployment: &Arc<Deployment>| revision(deployment, pods, owner, &announced, now);
+    deployments.iter().map(of).collect()
 }
 
 /// Instances that the autoscaler must leave a Deployment: one that has not proved itself keeps the instance that it does so with.
@@ -115,7 +119,13 @@ fn takes_over(old: &Revision, new: &Revision, most: u32) -> bool {
     enough || idle || (cramped && new.ready > 0)
 }
 
-fn revision(deployment: &Deployment, pods: &[Arc<Pod>], owner: &str, now: Timestamp) -> Revision {
+fn revision(
+    deployment: &Deployment,
+    pods: &[Arc<Pod>],
+    owner: &str,
+    announced: impl Fn(&str) -> u32,
+    now: Timestamp,
+) -> Revision {
     let name = deployment.name_any();
     let of_revision = |pod: &&Pod| pod.labels().get(labels::REVISION) == Some(&name);
     let pods: Vec<&Pod> = pods.iter().map(Arc::as_ref).filter(of_revision).collect();
@@ -127,6 +137,7 @@ fn revision(deployment: &Deployment, pods: &[Arc<Pod>], owner: &str, now: Timest
         uid: deployment.uid().unwrap_or_default(),
         asked: u32::try_from(asked).unwrap_or(0),
         ready: u32::try_from(ready).unwrap_or(u32::MAX),
+        announced: announced(&name),
         verified: is_verified(deployment) || ready > 0,
         failure: startability::judge(Some(deployment), pods, now),
         age: now.duration_since(created),

@@ -1,4 +1,4 @@
-//! The scaler: holds what the gateways report against what runs, and writes the scale of the Deployment that gets traffic.
+//! The scaler: holds what the gateways report against what runs, and writes the scale of the Deployments that get requests.
 //!
 //! What to decide is `flint_core::scale`'s; here is when, from what, and what becomes of it.
 //!
@@ -53,7 +53,8 @@ mod target;
 
 use metrics::Gauges;
 pub(crate) use metrics::Metrics;
-use target::{Nothing, Target, target};
+use target::{Nothing, Target, Unit, target, units};
+pub(crate) use target::{called, keep_called};
 
 use crate::{
     control::{Control, Reading},
@@ -88,13 +89,13 @@ struct Scaler {
     control: Arc<Control>,
     metrics: Metrics,
     started: Instant,
-    active: HashMap<Key, Active>,
+    active: HashMap<Unit, Active>,
     /// When the reconciler was last asked for a Deployment.
     asked: HashMap<Key, Instant>,
     writes: JoinSet<Written>,
     descents: Arc<Semaphore>,
     /// Functions whose descent found no room; each once, see [`Active::queues`].
-    descending: VecDeque<Key>,
+    descending: VecDeque<Unit>,
 }
 
 /// What is remembered of a function that is not at rest.
@@ -108,12 +109,13 @@ struct Active {
     failures: u32,
     not_before: Option<Instant>,
     lowered: Option<Instant>,
-    gauges: Gauges,
+    /// Of the function's traffic; a revision with demand of its own has none, or they would be told twice.
+    gauges: Option<Gauges>,
 }
 
 /// What became of a write.
 struct Written {
-    key: Key,
+    unit: Unit,
     revision: String,
     from: u32,
     to: u32,
@@ -191,29 +193,37 @@ impl Scaler {
     }
 
     fn look_at_all(&mut self, why: Why) {
-        let keys: Vec<Key> = self.active.keys().cloned().collect();
-        for key in keys {
-            self.look(&key, why);
+        let units: Vec<Unit> = self.active.keys().cloned().collect();
+        for unit in units {
+            self.look_at(&unit, why);
         }
         self.metrics.functions(self.active.len());
     }
 
     fn look(&mut self, key: &Key, why: Why) {
-        let target = match target(&self.stores, &self.control, key) {
+        for unit in units(&self.stores, &self.control, key) {
+            self.look_at(&unit, why);
+        }
+    }
+
+    fn look_at(&mut self, unit: &Unit, why: Why) {
+        let key = &unit.key;
+        let target = match target(&self.stores, &self.control, unit) {
             Ok(target) => target,
-            Err(nothing) => return self.nothing(key, nothing),
+            Err(nothing) => return self.nothing(unit, nothing),
         };
-        let reading = self.control.demand.read(key);
+        let reading = target.read(&self.control, key);
         let now = Instant::now();
         let time = now - self.started;
-        let active = match self.active.entry(key.clone()) {
+        let active = match self.active.entry(unit.clone()) {
             hash_map::Entry::Occupied(entry) => entry.into_mut(),
             hash_map::Entry::Vacant(_) if is_at_rest(&target, &reading) => return,
             hash_map::Entry::Vacant(entry) => {
                 // What was averaged while nobody could look at it is long past.
-                self.control.demand.take(key);
+                target.take(&self.control, key);
                 let seen = seen(&target, target.present, &reading);
-                entry.insert(Active::new(Memory::new(time, &seen, &target.spec), self.metrics.gauges(key)))
+                let gauges = target.main.then(|| self.metrics.gauges(key));
+                entry.insert(Active::new(Memory::new(time, &seen, &target.spec), gauges))
             }
         };
         let seen = seen(&target, active.present(&target, now), &reading);
@@ -223,7 +233,7 @@ impl Scaler {
             return;
         }
         if why != Why::Woken || (!starting && seen.waiting > 0) {
-            let taken = self.control.demand.take(key);
+            let taken = target.take(&self.control, key);
             if taken.known {
                 active.memory.record(time, seen.ready, taken.sample, &target.spec);
             }
@@ -234,21 +244,24 @@ impl Scaler {
 
         let decision = active.memory.decide(time, &seen, &target.spec);
         active.decided = Some(now);
-        active.gauges.decided(&decision);
+        if let Some(gauges) = &active.gauges {
+            gauges.decided(&decision);
+        }
         let kept = if why == Why::Tick { target.floor.min(seen.present) } else { seen.present };
         // One that has not proved itself is raised for those who wait, and otherwise by the reconciler, which has them take turns.
         let unproved = target.floor > 0 && seen.waiting == 0;
         let to = if unproved { decision.desired.min(seen.present) } else { decision.desired }.max(kept);
         if to != seen.present {
-            self.write(key, target.revision, seen.present, to, &reading);
+            self.write(unit, target.revision, seen.present, to, &reading);
         } else if !active.writing && active.memory.is_idle(time, &seen, &target.spec) {
-            self.active.remove(key);
+            self.active.remove(unit);
         }
     }
 
     /// There is nothing to scale. What waits for a Deployment that is missing has the reconciler look.
-    fn nothing(&mut self, key: &Key, nothing: Nothing) {
-        self.active.remove(key);
+    fn nothing(&mut self, unit: &Unit, nothing: Nothing) {
+        let key = &unit.key;
+        self.active.remove(unit);
         let now = Instant::now();
         let may_ask = self.asked.get(key).is_none_or(|asked| now - *asked >= ASK_AGAIN);
         if nothing == Nothing::Deployment && may_ask && self.control.demand.read(key).waiting > 0 {
@@ -258,8 +271,8 @@ impl Scaler {
         }
     }
 
-    fn write(&mut self, key: &Key, revision: String, from: u32, to: u32, reading: &Reading) {
-        let Some(active) = self.active.get_mut(key) else { return };
+    fn write(&mut self, unit: &Unit, revision: String, from: u32, to: u32, reading: &Reading) {
+        let Some(active) = self.active.get_mut(unit) else { return };
         let now = Instant::now();
         if active.writing || active.not_before.is_some_and(|not_before| now < not_before) {
             return;
@@ -267,7 +280,7 @@ impl Scaler {
         let permit = if to < from {
             let Ok(permit) = Arc::clone(&self.descents).try_acquire_owned() else {
                 if !std::mem::replace(&mut active.queues, true) {
-                    self.descending.push_back(key.clone());
+                    self.descending.push_back(unit.clone());
                 }
                 return;
             };
@@ -276,10 +289,10 @@ impl Scaler {
             None
         };
         active.writing = true;
-        let api: Api<Deployment> = Api::namespaced(self.client.clone(), &key.namespace);
+        let api: Api<Deployment> = Api::namespaced(self.client.clone(), &unit.key.namespace);
         let metrics = self.metrics.clone();
         let reported = reading.reported.filter(|_| from == 0 && reading.waiting > 0);
-        let key = key.clone();
+        let unit = unit.clone();
         self.writes.spawn(async move {
             let sent = Instant::now();
             if let Some(reported) = reported {
@@ -287,7 +300,7 @@ impl Scaler {
             }
             let result = scale(&api, &revision, to).await;
             drop(permit);
-            Written { key, revision, from, to, took: sent.elapsed(), result }
+            Written { unit, revision, from, to, took: sent.elapsed(), result }
         });
     }
 
@@ -301,9 +314,10 @@ impl Scaler {
                 return;
             }
         };
-        let Written { key, revision, from, to, took, result } = written;
+        let Written { unit, revision, from, to, took, result } = written;
+        let key = &unit.key;
         let now = Instant::now();
-        let Some(active) = self.active.get_mut(&key) else { return };
+        let Some(active) = self.active.get_mut(&unit) else { return };
         active.writing = false;
         match result {
             Ok(()) => {
@@ -323,7 +337,7 @@ impl Scaler {
                 match failed {
                     Failed::Missing => {
                         self.metrics.written("missing", took);
-                        self.stores.touch(&key);
+                        self.stores.touch(key);
                     }
                     Failed::Other(error) => {
                         self.metrics.written("error", took);
@@ -333,16 +347,16 @@ impl Scaler {
                 return;
             }
         }
-        self.look(&key, Why::Woken);
+        self.look_at(&unit, Why::Woken);
     }
 
     /// Looks again at a function whose descent found no room, now that there is some.
     fn descend(&mut self) {
         while self.descents.available_permits() > 0 {
-            let Some(key) = self.descending.pop_front() else { return };
-            if let Some(active) = self.active.get_mut(&key) {
+            let Some(unit) = self.descending.pop_front() else { return };
+            if let Some(active) = self.active.get_mut(&unit) {
                 active.queues = false;
-                self.look(&key, Why::Tick);
+                self.look_at(&unit, Why::Tick);
             }
         }
     }
@@ -359,7 +373,7 @@ impl Scaler {
 // === impl Active ===
 
 impl Active {
-    fn new(memory: Memory, gauges: Gauges) -> Self {
+    fn new(memory: Memory, gauges: Option<Gauges>) -> Self {
         Self {
             memory,
             decided: None,

@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use flint_api::{Function, Runtime, labels};
+use flint_api::{Function, Revision, Runtime, labels};
 use flint_kube::{WatchMetrics, watch};
 use k8s_openapi::api::{
     apps::v1::Deployment,
@@ -38,6 +38,8 @@ pub(crate) struct Stores {
     pub(crate) functions: Store<Function>,
     /// Runtimes.
     pub(crate) runtimes: Store<Runtime>,
+    /// Revisions, those without a Deployment too.
+    pub(crate) revisions: Indexed<Revision>,
     /// Pods of functions: metadata and status, no spec.
     pub(crate) pods: Indexed<Pod>,
     /// Deployments of revisions.
@@ -86,6 +88,7 @@ impl Stores {
 
         let (functions, functions_writer) = store();
         let (runtimes, runtimes_writer) = store();
+        let (revisions, revisions_writer) = store();
         let (pods, pods_writer) = store();
         let (deployments, deployments_writer) = store();
         let (services, services_writer) = store();
@@ -95,6 +98,7 @@ impl Stores {
         let stores = Self {
             functions,
             runtimes,
+            revisions: Indexed::new(revisions),
             pods: Indexed::new(pods),
             deployments: Indexed::new(deployments),
             services: Indexed::new(services),
@@ -120,6 +124,12 @@ impl Stores {
                 heard.runtime_changed(runtime)
             })
             .await;
+        });
+        let (all, m, heard) = (Api::all(client.clone()), metrics.clone(), stores.clone());
+        let config = everything.clone();
+        tasks.spawn(async move {
+            let changed = |revision: &Revision| heard.owned(&heard.revisions, revision);
+            watch::keep(all, config, revisions_writer, &m, shed, changed).await;
         });
         let (all, m, heard) = (Api::all(client.clone()), metrics.clone(), stores.clone());
         let config = everything.clone().labels(&pods_of_functions);
@@ -164,6 +174,7 @@ impl Stores {
     pub(crate) async fn ready(&self) -> Result<(), WriterDropped> {
         self.runtimes.wait_until_ready().await?;
         self.functions.wait_until_ready().await?;
+        self.revisions.wait_until_ready().await?;
         self.config_maps.wait_until_ready().await?;
         self.deployments.wait_until_ready().await?;
         self.services.wait_until_ready().await?;

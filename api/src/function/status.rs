@@ -18,12 +18,26 @@ pub struct FunctionStatus {
     /// The runtime's name, or the image's mode: what the RUNTIME column shows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runtime: Option<String>,
-    /// The revision that gets traffic.
+    /// The revision that gets traffic; the first of them where it is shared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<String>,
     /// The revision that the spec asks for; the same as `revision` once it is ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latest_revision: Option<String>,
+    /// Who gets the requests at this moment: what `spec.traffic` asks for, as soon as it can be.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
+    pub traffic: Vec<TrafficStatus>,
+    /// The revisions that are kept, which can be called by their numbers; the newest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
+    pub versions: Vec<VersionStatus>,
+    /// The highest number that a revision has got.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_number: Option<u32>,
+    /// The last trial of a new revision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary: Option<CanaryStatus>,
     /// The package of the revision that gets traffic.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub package: Option<PackageStatus>,
@@ -53,6 +67,75 @@ pub struct FunctionStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub schedules: Vec<ScheduleStatus>,
+}
+
+/// A share of the requests, as it is in effect.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TrafficStatus {
+    /// The Revision's name.
+    pub revision: String,
+    /// Its number.
+    #[serde(default)]
+    pub number: u32,
+    /// Percent of the requests.
+    #[serde(default)]
+    pub weight: u32,
+    /// The name by which it is called whatever its weight.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alias: Option<String>,
+    /// It is what `latest` stands for.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub latest: bool,
+    /// It is being tried out.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub canary: bool,
+}
+
+/// A revision that can be called by its number.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct VersionStatus {
+    /// Its number.
+    pub number: u32,
+    /// The Revision's name.
+    pub revision: String,
+}
+
+/// What becomes of the last revision that was tried out.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CanaryStatus {
+    /// The Revision's name.
+    pub revision: String,
+    /// Progressing, Promoted or RolledBack.
+    pub phase: CanaryPhase,
+    /// The step that it is at, counted from 1.
+    pub step: u32,
+    /// When that step began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub since: Option<Timestamp>,
+    /// What was seen, in a sentence; of one that was rolled back, why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// How far a trial is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum CanaryPhase {
+    /// It has a part of the requests.
+    #[default]
+    Progressing,
+    /// It has all of them.
+    Promoted,
+    /// It broke a bound and has none.
+    RolledBack,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// A condition, as Kubernetes has them.

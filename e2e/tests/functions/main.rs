@@ -12,3 +12,4 @@ mod refusals;
 mod schedules;
 mod sources;
 mod streaming;
+mod versions;

@@ -6,7 +6,11 @@ use flint_api::Mode;
 use jiff::Timestamp;
 
 use super::*;
-use crate::{clock::Clock, live::Admitted};
+use crate::{
+    clock::Clock,
+    live::Admitted,
+    split::{Share, Traffic},
+};
 
 struct World {
     index: Index,
@@ -32,6 +36,7 @@ fn hello(revision: &str) -> Seen {
         timeout: Duration::from_secs(30),
         concurrency: 1,
         revision: Some(revision.into()),
+        traffic: Arc::default(),
         event_v1: false,
         blocked: None,
         schedules: Arc::default(),
@@ -273,4 +278,64 @@ fn a_deleted_function_is_unknown_and_one_of_the_same_name_is_new() {
     world.tell([Event::Function(hello("r1"))]);
     assert!(!world.live().is_gone());
     assert_eq!(world.instances(), ["a"]);
+}
+
+/// `hello` with its requests divided: `r1` has the traffic, `r2` a share, and revision 3 can be called.
+fn divided() -> Seen {
+    let share = |revision: &str, weight| Share { revision: revision.into(), weight, alias: None };
+    let versions = (1..=3).map(|number| (number, format!("r{number}"))).collect();
+    let shares = vec![share("r1", 50), share("r2", 50)];
+    Seen { traffic: Arc::new(Traffic { shares, versions, ..Traffic::default() }), ..hello("r1") }
+}
+
+impl World {
+    fn instances_of(&self, qualifier: &str) -> Vec<String> {
+        let function = Arc::clone(self.tables.load().get_key(&key()).expect("the function"));
+        let picked = function.pick(&self.hub, Some(qualifier), &http::HeaderMap::new()).expect("a revision");
+        picked.function.live.instances().iter().map(|instance| instance.pod.clone()).collect()
+    }
+}
+
+#[test]
+fn each_revision_that_gets_requests_has_its_own_instances() {
+    let mut world = world();
+    let of = |revision: &str, name: &str, ip| Event::Pod(Pod { revision: revision.into(), ..pod(name, ip) });
+    world.tell([Event::Function(divided()), of("r1", "a", 1), of("r2", "b", 2), of("r3", "c", 3)]);
+    assert_eq!((world.instances_of("1"), world.instances_of("2")), (vec!["a".into()], vec!["b".into()]));
+    // Nobody has called it before: it gets its instances when somebody does.
+    assert!(world.instances_of("3").is_empty());
+    world.index.settle_revisions();
+    assert_eq!(world.instances_of("3"), ["c"]);
+}
+
+#[test]
+fn those_who_wait_for_a_revision_that_takes_over_are_served_and_its_line_goes() {
+    let mut world = world();
+    world.tell([Event::Function(divided())]);
+    let other = world.hub.revisions.of(&key()).pop().expect("the line of r2");
+    let Ok(Admitted::Ticket(mut ticket)) = other.admit(false) else { panic!("there is no instance") };
+    other.demand.enter(0);
+    world.tell([Event::Function(hello("r2"))]);
+    world.index.sweep_revisions();
+    world.tell([Event::Pod(Pod { revision: "r2".into(), ..pod("b", 2) })]);
+    assert_eq!(world.instances(), ["b"]);
+    let slot = futures::FutureExt::now_or_never(ticket.turn()).expect("a turn").expect("a slot");
+    assert_eq!(slot.instance().pod, "b");
+    drop(slot);
+    other.demand.leave(0);
+    world.index.sweep_revisions();
+    assert!(world.hub.revisions.all().is_empty());
+}
+
+#[test]
+fn a_revision_that_cannot_start_is_told_to_those_who_wait_for_it_alone() {
+    let mut world = world();
+    world.tell([Event::Function(divided())]);
+    let other = world.hub.revisions.of(&key()).pop().expect("the line of r2");
+    let blocked = Some(Blocked { reason: "CrashLoop".into(), message: "why".into() });
+    world.tell([Event::Start { key: key(), revision: "r2".into(), blocked }]);
+    assert!(other.admit(false).is_err());
+    assert!(world.live().admit(false).is_ok());
+    world.tell([Event::Start { key: key(), revision: "r2".into(), blocked: None }]);
+    assert!(other.admit(false).is_ok());
 }

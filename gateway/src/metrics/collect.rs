@@ -15,14 +15,14 @@ use prometheus::{
     },
 };
 
-use super::{BOUNDS, Counts, Histogram, Totals};
-use crate::{function::Function, table::Tables};
+use super::{BOUNDS, Counts, Histogram};
+use crate::{function::Function, hub::Hub, live::Live, table::Tables};
 
 /// A collector over all functions of the table.
 #[derive(Debug)]
 pub struct Collector {
     tables: Arc<Tables>,
-    totals: Arc<Totals>,
+    hub: Arc<Hub>,
     desc: Desc,
 }
 
@@ -52,15 +52,15 @@ impl Collector {
     ///
     /// # Errors
     /// Never, with the names as they are.
-    pub fn new(tables: Arc<Tables>, totals: Arc<Totals>) -> prometheus::Result<Self> {
+    pub fn new(tables: Arc<Tables>, hub: Arc<Hub>) -> prometheus::Result<Self> {
         // The registry wants one description to tell collectors apart; families are made as functions come and go.
         let desc =
             Desc::new(FUNCTIONS.into(), "Functions in the routing table.".into(), vec![], HashMap::new())?;
-        Ok(Self { tables, totals, desc })
+        Ok(Self { tables, hub, desc })
     }
 
     fn totals(&self, families: &mut Families) {
-        let totals = &self.totals;
+        let totals = &self.hub.totals;
         let load = |number: &AtomicU64| number.load(Ordering::Relaxed) as f64;
         families.counter(
             "flint_gateway_unrouted_requests_total",
@@ -133,7 +133,7 @@ impl prometheus::core::Collector for Collector {
         let table = self.tables.load();
         families.gauge(FUNCTIONS, "Functions in the routing table.", vec![], table.len() as f64);
         for function in table.iter() {
-            families.function(function);
+            families.function(function, &self.hub.revisions.of(function.live.key()));
         }
         self.totals(&mut families);
         families.0
@@ -143,15 +143,18 @@ impl prometheus::core::Collector for Collector {
 // === impl Families ===
 
 impl Families {
-    fn function(&mut self, function: &Function) {
+    /// `others` are its revisions beside the one that the traffic goes to: they are told of as one.
+    fn function(&mut self, function: &Function, others: &[Arc<Live>]) {
         let live = &function.live;
         let labels = || vec![label("namespace", &live.key().namespace), label("function", &live.key().name)];
         let counts = live.metrics.get();
-        let instances = live.instances().len();
-        if instances > 0 || live.demand.arrived() > 0 {
+        let sum =
+            |count: fn(&Live) -> usize| count(live) + others.iter().map(|other| count(other)).sum::<usize>();
+        let instances = sum(|live| live.instances().len());
+        if instances > 0 || sum(|live| usize::from(live.demand.arrived() > 0)) > 0 {
             self.gauge(INSTANCES, "Instances that may get requests.", labels(), instances as f64);
-            self.gauge(QUEUE, "Requests that wait for an instance.", labels(), live.waiting() as f64);
-            self.gauge(IN_FLIGHT, "Requests that are with instances.", labels(), live.in_flight() as f64);
+            self.gauge(QUEUE, "Requests that wait for an instance.", labels(), sum(Live::waiting) as f64);
+            self.gauge(IN_FLIGHT, "Requests that are with instances.", labels(), sum(Live::in_flight) as f64);
         }
         if let Some(counts) = counts {
             self.counts(counts, &labels);

@@ -91,6 +91,7 @@ impl Entry {
             timeout: timeout.get(),
             concurrency,
             revision: Some(name.clone()),
+            traffic: Arc::default(),
             event_v1,
             blocked: None,
             schedules: Arc::default(),

@@ -77,6 +77,7 @@ pub(crate) fn function(name: &str) -> Seen {
         timeout: Duration::from_secs(30),
         concurrency: 1,
         revision: Some("r1".into()),
+        traffic: Arc::default(),
         event_v1: false,
         blocked: None,
         schedules: Arc::default(),

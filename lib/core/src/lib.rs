@@ -3,6 +3,7 @@
 pub mod admit;
 pub mod balance;
 pub mod build;
+pub mod canary;
 pub mod demand;
 pub mod event;
 pub mod firing;
@@ -12,5 +13,6 @@ pub mod retry;
 pub mod route;
 pub mod scale;
 pub mod schedule;
+pub mod split;
 pub mod trace;
 pub mod wire;

@@ -20,16 +20,22 @@ pub enum Route<'a, F> {
         function: F,
         /// The path and query that it gets.
         path: Path<'a>,
+        /// The alias or number of the revision, where the address names one.
+        qualifier: Option<Cow<'a, str>>,
     },
     /// Lambda's Invoke: the body is the payload.
     Invoke {
         /// The function.
         function: F,
+        /// Lambda's qualifier: an alias, a number, or `$LATEST`.
+        qualifier: Option<Cow<'a, str>>,
     },
     /// An invocation that answers 202 and works later.
     Async {
         /// The function.
         function: F,
+        /// The alias or number of the revision, where the address names one.
+        qualifier: Option<Cow<'a, str>>,
     },
 }
 
@@ -88,18 +94,18 @@ pub fn route<'a, F>(
     if let Some(host) = &host
         && let Some(function) = lookup(host.name, host.namespace)
     {
-        return Ok(Route::Function { function, path: Path::Unchanged });
+        return Ok(Route::Function { function, path: Path::Unchanged, qualifier: None });
     }
     if let Some(rest) = request.path_and_query.strip_prefix("/function/") {
         let (segment, rest) = split_segment(rest);
-        let function = find(segment, &lookup)?;
-        return Ok(Route::Function { function, path: Path::Rest(rooted(rest)) });
+        let (function, qualifier) = find(segment, &lookup)?;
+        return Ok(Route::Function { function, path: Path::Rest(rooted(rest)), qualifier });
     }
     if let Some(rest) = request.path_and_query.strip_prefix("/async-function/")
         && request.method == Method::POST
     {
-        let function = find(split_segment(rest).0, &lookup)?;
-        return Ok(Route::Async { function });
+        let (function, qualifier) = find(split_segment(rest).0, &lookup)?;
+        return Ok(Route::Async { function, qualifier });
     }
     if let Some(rest) = request.path_and_query.strip_prefix("/2015-03-31/functions/")
         && request.method == Method::POST
@@ -107,7 +113,8 @@ pub fn route<'a, F>(
         let (segment, rest) = split_segment(rest);
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         if rest == "/invocations" {
-            return find_invoke(segment, query, &lookup).map(|function| Route::Invoke { function });
+            return find_invoke(segment, query, &lookup)
+                .map(|(function, qualifier)| Route::Invoke { function, qualifier });
         }
     }
     match host {
@@ -169,12 +176,27 @@ fn rooted(rest: &str) -> Cow<'_, str> {
     if rest.is_empty() { Cow::Borrowed("/") } else { Cow::Owned(format!("/{rest}")) }
 }
 
-fn find<F>(segment: &str, lookup: &impl Fn(&str, &str) -> Option<F>) -> Result<F, Miss> {
+/// A function, and the qualifier that its address has.
+type Found<'a, F> = (F, Option<Cow<'a, str>>);
+
+/// Reads `NAME[.NAMESPACE][:QUALIFIER]`.
+fn find<'a, F>(segment: &'a str, lookup: &impl Fn(&str, &str) -> Option<F>) -> Result<Found<'a, F>, Miss> {
     if segment.is_empty() {
         return Err(Miss::NoRoute);
     }
     let decoded = decode(segment);
-    find_name(&decoded, lookup).ok_or_else(|| Miss::UnknownFunction(shown(&decoded)))
+    let (name, qualifier) = match &decoded {
+        Cow::Borrowed(text) => match text.split_once(':') {
+            Some((name, qualifier)) => (name, Some(Cow::Borrowed(qualifier))),
+            None => (*text, None),
+        },
+        Cow::Owned(text) => match text.split_once(':') {
+            Some((name, qualifier)) => (name, Some(Cow::Owned(qualifier.to_owned()))),
+            None => (text.as_str(), None),
+        },
+    };
+    let function = find_name(name, lookup).ok_or_else(|| Miss::UnknownFunction(shown(&decoded)))?;
+    Ok((function, qualifier))
 }
 
 fn find_name<F>(text: &str, lookup: &impl Fn(&str, &str) -> Option<F>) -> Option<F> {
@@ -183,7 +205,11 @@ fn find_name<F>(text: &str, lookup: &impl Fn(&str, &str) -> Option<F>) -> Option
 }
 
 /// Reads Lambda's FunctionName: a name, `ACCOUNT:function:NAME` or an ARN, each with `:QUALIFIER` or the query's.
-fn find_invoke<F>(segment: &str, query: &str, lookup: &impl Fn(&str, &str) -> Option<F>) -> Result<F, Miss> {
+fn find_invoke<'a, F>(
+    segment: &'a str,
+    query: &'a str,
+    lookup: &impl Fn(&str, &str) -> Option<F>,
+) -> Result<Found<'a, F>, Miss> {
     let decoded = decode(segment);
     let unknown = || Miss::UnknownInvoke(shown(&decoded));
     let mut parts = decoded.split(':');
@@ -202,11 +228,16 @@ fn find_invoke<F>(segment: &str, query: &str, lookup: &impl Fn(&str, &str) -> Op
         qualifier = parts.next();
     }
     let in_query = query.split('&').find_map(|pair| pair.strip_prefix("Qualifier=")).map(decode);
-    let latest = |qualifier: &str| qualifier.is_empty() || qualifier == "$LATEST";
-    if parts.next().is_some() || !qualifier.is_none_or(latest) || !in_query.as_deref().is_none_or(latest) {
+    let qualifier = qualifier.filter(|qualifier| !qualifier.is_empty());
+    let in_query = in_query.filter(|qualifier| !qualifier.is_empty());
+    // Both may name one, as long as it is the same.
+    let differ = qualifier.zip(in_query.as_deref()).is_some_and(|(one, other)| one != other);
+    if parts.next().is_some() || differ {
         return Err(unknown());
     }
-    find_name(next, lookup).ok_or_else(unknown)
+    let function = find_name(next, lookup).ok_or_else(unknown)?;
+    let qualifier = qualifier.map(|qualifier| Cow::Owned(qualifier.to_owned()));
+    Ok((function, qualifier.or(in_query)))
 }
 
 /// Takes percent-encoding off; what is not valid stays as it is, and is then no valid name.
@@ -257,7 +288,11 @@ mod tests {
     }
 
     fn function(name: &str, path: &'static str) -> Result<Route<'static, String>, Miss> {
-        Ok(Route::Function { function: name.to_owned(), path: Path::Rest(Cow::Borrowed(path)) })
+        Ok(Route::Function {
+            function: name.to_owned(),
+            path: Path::Rest(Cow::Borrowed(path)),
+            qualifier: None,
+        })
     }
 
     #[test]
@@ -285,8 +320,11 @@ mod tests {
             "Thumbnail.Shop.svc.cluster.local",
             "thumbnail.shop.svc.cluster.local.:80",
         ] {
-            let expected =
-                Ok(Route::Function { function: "thumbnail.shop".to_owned(), path: Path::Unchanged });
+            let expected = Ok(Route::Function {
+                function: "thumbnail.shop".to_owned(),
+                path: Path::Unchanged,
+                qualifier: None,
+            });
             assert_eq!(ask(&Method::GET, "/function/hello", host), expected, "{host}");
         }
     }
@@ -327,29 +365,62 @@ mod tests {
         for name in [
             "hello",
             "hello.default",
-            "hello:$LATEST",
-            "hello%3A%24LATEST",
             "123456789012:function:hello",
             "arn:aws:lambda:eu-west-1:123456789012:function:hello",
-            "arn%3Aaws%3Alambda%3Aeu-west-1%3A123456789012%3Afunction%3Ahello.default%3A%24LATEST",
         ] {
-            let path = format!("/2015-03-31/functions/{name}/invocations");
-            let expected = Ok(Route::Invoke { function: "hello.default".to_owned() });
-            assert_eq!(ask(&Method::POST, &path, "h"), expected, "{name}");
+            assert_eq!(invoke(&format!("{name}/invocations")), Some(None), "{name}");
         }
-        for name in ["nobody", "hello:prod", "arn:aws:s3:::bucket", "arn", "1:function", "hello:$LATEST:x"] {
+        for (name, qualifier) in [
+            ("hello:$LATEST", "$LATEST"),
+            ("hello%3A%24LATEST", "$LATEST"),
+            ("hello:prod", "prod"),
+            ("hello:3", "3"),
+            ("123456789012:function:hello:prod", "prod"),
+            ("arn%3Aaws%3Alambda%3Aeu-west-1%3A123456789012%3Afunction%3Ahello.default%3Aprod", "prod"),
+        ] {
+            assert_eq!(invoke(&format!("{name}/invocations")), Some(Some(qualifier.to_owned())), "{name}");
+        }
+        for name in ["nobody", "arn:aws:s3:::bucket", "arn", "1:function", "hello:$LATEST:x"] {
             let path = format!("/2015-03-31/functions/{name}/invocations");
             assert!(matches!(ask(&Method::POST, &path, "h"), Err(Miss::UnknownInvoke(_))), "{name}");
         }
-        let path = "/2015-03-31/functions/hello/invocations?Qualifier=";
-        assert!(ask(&Method::POST, &format!("{path}%24LATEST"), "h").is_ok());
-        assert!(ask(&Method::POST, &format!("{path}prod"), "h").is_err());
-        assert_eq!(ask(&Method::GET, path, "h"), Err(Miss::NoRoute));
+        assert_eq!(invoke("hello/invocations?Qualifier="), Some(None));
+        assert_eq!(invoke("hello/invocations?Qualifier=%24LATEST"), Some(Some("$LATEST".to_owned())));
+        assert_eq!(invoke("hello:prod/invocations?Qualifier=prod"), Some(Some("prod".to_owned())));
+        assert_eq!(invoke("hello:prod/invocations?Qualifier=canary"), None, "it names two");
+        assert_eq!(ask(&Method::GET, "/2015-03-31/functions/hello/invocations", "h"), Err(Miss::NoRoute));
+    }
+
+    /// The qualifier of an Invoke of `hello`; none where it goes nowhere.
+    fn invoke(address: &str) -> Option<Option<String>> {
+        let path = format!("/2015-03-31/functions/{address}");
+        match ask(&Method::POST, &path, "h") {
+            Ok(Route::Invoke { function, qualifier }) if function == "hello.default" => {
+                Some(qualifier.map(Cow::into_owned))
+            }
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn a_path_may_name_a_revision_or_an_alias() {
+        for (path, wanted) in [
+            ("/function/hello:3", "3"),
+            ("/function/hello.default:prod/x", "prod"),
+            ("/function/hello%3Aprod", "prod"),
+            ("/function/hello:", ""),
+        ] {
+            let Ok(Route::Function { qualifier, .. }) = ask(&Method::GET, path, "h") else {
+                panic!("{path} is not routed")
+            };
+            assert_eq!(qualifier.as_deref(), Some(wanted), "{path}");
+        }
+        assert!(ask(&Method::GET, "/function/nobody:prod", "h").is_err());
     }
 
     #[test]
     fn an_asynchronous_call_is_a_post() {
-        let expected = Ok(Route::Async { function: "hello.default".to_owned() });
+        let expected = Ok(Route::Async { function: "hello.default".to_owned(), qualifier: None });
         assert_eq!(ask(&Method::POST, "/async-function/hello/x", "h"), expected);
         assert_eq!(ask(&Method::GET, "/async-function/hello/x", "h"), Err(Miss::NoRoute));
     }

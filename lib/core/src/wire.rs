@@ -25,6 +25,8 @@ pub const EVENT_FORMAT_HEADER: &str = "x-flint-event-format";
 pub const ROUTE_HEADER: &str = "x-flint-route";
 /// Header: 2 and up on a retry.
 pub const ATTEMPT_HEADER: &str = "x-flint-attempt";
+/// Header, from clients: the alias or the number of the revision that a request is for.
+pub const QUALIFIER_HEADER: &str = "x-flint-qualifier";
 /// Header: HMAC-SHA-256 of an announcement's body, in hex.
 pub const SIGNATURE_HEADER: &str = "x-flint-signature";
 /// Header: the request's id, from the client or made by the gateway.

@@ -69,6 +69,7 @@ pub(crate) fn function(served: &Served) -> Event {
         timeout: spec.effective.timeout.get(),
         concurrency: spec.effective.concurrency,
         revision: Some(served.serving.clone()),
+        traffic: Arc::default(),
         event_v1: spec.event == Format::V1,
         // An older revision that serves can.
         blocked: spec.blocked.clone().filter(|_| served.serving == served.latest),

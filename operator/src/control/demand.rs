@@ -2,13 +2,15 @@
 //!
 //! A gateway that leaves is believed for [`GONE_AFTER`] more, so that a broken connection does not look like the end of
 //! demand; one that stays and says nothing for [`SILENT_AFTER`] makes the sum unknown, which stops every scale-down.
-//! Functions that do not exist have no entry, whatever a gateway says, and gateways are bounded by their registry: so
-//! both bound the memory.
+//! Functions and revisions that do not exist have no entry, whatever a gateway says, and gateways are bounded by their
+//! registry: so these bound the memory.
+//!
+//! Requests that go wherever a function's traffic goes are reported without a revision, those that are for one of several with it.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use flint_control::v1;
-use flint_core::scale::Sample;
+use flint_core::{canary::Outcomes, scale::Sample};
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -50,6 +52,14 @@ struct Inner {
     gateways: HashMap<Arc<str>, Gateway>,
     functions: HashMap<Key, Shares>,
     last_invocations: HashMap<Key, Timestamp>,
+    /// When revisions were last called, and how that ended, since this operator leads.
+    revisions: HashMap<Key, HashMap<String, Called>>,
+}
+
+#[derive(Debug)]
+struct Called {
+    at: Instant,
+    outcomes: Outcomes,
 }
 
 #[derive(Debug)]
@@ -60,7 +70,10 @@ struct Gateway {
     since: Instant,
 }
 
-type Shares = HashMap<Arc<str>, Share>;
+type Shares = HashMap<Whose, Share>;
+
+/// A gateway, and the revision that the requests are for; empty for those that go where the traffic goes.
+type Whose = (Arc<str>, Box<str>);
 
 /// One gateway's part of one function's demand.
 #[derive(Debug, Default)]
@@ -119,17 +132,30 @@ impl Demand {
                     inner.last_invocations.insert(key.clone(), minute);
                 }
             }
-            let share =
-                inner.functions.entry(key.clone()).or_default().entry(Arc::clone(gateway)).or_default();
-            share.add(&demand, now);
-            if !known || demand.queued > 0 {
+            let revision = demand.revision.as_str();
+            if !revision.is_empty() {
+                if !self.has_revision(&key, revision) {
+                    continue;
+                }
+                inner.called(&key, &demand, now);
+            }
+            let whose = (Arc::clone(gateway), revision.into());
+            let shares = inner.functions.entry(key.clone()).or_default();
+            let first = !shares.contains_key(&whose);
+            shares.entry(whose).or_default().add(&demand, now);
+            if !known || first || demand.queued > 0 {
                 self.wake.touch(&key);
             }
         }
     }
 
-    /// The demand at this moment; averages are left to be taken.
+    /// The demand at this moment, of all revisions; averages are left to be taken.
     pub(crate) fn read(&self, function: &Key) -> Reading {
+        self.read_of(function, |_| true)
+    }
+
+    /// The demand for some revisions; the empty name stands for requests that are for none in particular.
+    pub(crate) fn read_of(&self, function: &Key, which: impl Fn(&str) -> bool) -> Reading {
         let now = Instant::now();
         let mut inner = self.inner.lock();
         inner.forget_gateways(now);
@@ -137,21 +163,44 @@ impl Demand {
         inner
             .functions
             .get(function)
-            .map_or(Reading { known, ..Reading::default() }, |shares| Reading::sum(shares, known))
+            .map_or(Reading { known, ..Reading::default() }, |shares| Reading::sum(shares, which, known))
     }
 
-    /// The demand at this moment; the next averages begin here.
-    pub(crate) fn take(&self, function: &Key) -> Reading {
+    /// The demand for some revisions at this moment; their next averages begin here.
+    pub(crate) fn take_of(&self, function: &Key, which: impl Fn(&str) -> bool) -> Reading {
         let now = Instant::now();
-        let reading = self.read(function);
+        let reading = self.read_of(function, &which);
         let mut inner = self.inner.lock();
         if let Some(shares) = inner.functions.get_mut(function) {
-            shares.retain(|_, share| share.taken(now));
+            shares.retain(|(_, revision), share| !which(revision) || share.taken(now));
             if shares.is_empty() {
                 inner.functions.remove(function);
             }
         }
         reading
+    }
+
+    /// The revisions that requests were for within this time, with the time since the last of them.
+    pub(crate) fn called(&self, function: &Key, within: Duration) -> Vec<(String, Duration)> {
+        let now = Instant::now();
+        let inner = self.inner.lock();
+        let called = inner.revisions.get(function).into_iter().flatten();
+        called
+            .map(|(revision, called)| (revision.clone(), now - called.at))
+            .filter(|(_, ago)| *ago < within)
+            .collect()
+    }
+
+    /// How the requests for a revision ended, since this operator leads.
+    pub(crate) fn outcomes(&self, function: &Key, revision: &str) -> Outcomes {
+        let inner = self.inner.lock();
+        let called = inner.revisions.get(function).and_then(|revisions| revisions.get(revision));
+        called.map_or_else(Outcomes::default, |called| called.outcomes)
+    }
+
+    fn has_revision(&self, function: &Key, revision: &str) -> bool {
+        let found = self.stores.revisions.find(&function.namespace, revision);
+        found.is_some_and(|found| found.spec.function == function.name)
     }
 
     /// Every function that this operator has heard of requests for, with the minute of the last one.
@@ -164,12 +213,28 @@ impl Demand {
         let mut inner = self.inner.lock();
         inner.functions.retain(|function, _| self.stores.function(function).is_some());
         inner.last_invocations.retain(|function, _| self.stores.function(function).is_some());
+        inner.revisions.retain(|function, revisions| {
+            revisions.retain(|revision, _| self.has_revision(function, revision));
+            !revisions.is_empty()
+        });
     }
 }
 
 // === impl Inner ===
 
 impl Inner {
+    fn called(&mut self, key: &Key, demand: &v1::Demand, now: Instant) {
+        let revisions = self.revisions.entry(key.clone()).or_default();
+        let called = revisions
+            .entry(demand.revision.clone())
+            .or_insert_with(|| Called { at: now, outcomes: Outcomes::default() });
+        if demand.arrived > 0 || demand.queued > 0 || demand.in_flight > 0 {
+            called.at = now;
+        }
+        let v1::Demand { answered: requests, errors, slow, .. } = *demand;
+        called.outcomes += Outcomes { requests, errors, slow };
+    }
+
     fn is_known(&self, now: Instant) -> bool {
         !self.gateways.is_empty()
             && self.gateways.values().all(|gateway| {
@@ -185,7 +250,7 @@ impl Inner {
         });
         if gateways.len() < before {
             functions.retain(|_, shares| {
-                shares.retain(|gateway, _| gateways.contains_key(gateway));
+                shares.retain(|(gateway, _), _| gateways.contains_key(gateway));
                 !shares.is_empty()
             });
         }
@@ -234,8 +299,9 @@ impl Share {
 // === impl Reading ===
 
 impl Reading {
-    fn sum(shares: &Shares, known: bool) -> Self {
-        shares.values().fold(Self { known, ..Self::default() }, |sum, share| {
+    fn sum(shares: &Shares, which: impl Fn(&str) -> bool, known: bool) -> Self {
+        let shares = shares.iter().filter(|((_, revision), _)| which(revision));
+        shares.fold(Self { known, ..Self::default() }, |sum, (_, share)| {
             let sample = share.sample();
             Self {
                 sample: Sample {

@@ -10,15 +10,19 @@ use kube::ResourceExt;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Control, failures::Failing};
+use super::{
+    Control,
+    failures::{Failing, Whose},
+};
 use crate::{
-    key::Key,
     startability::{is_ready, judge},
     stores::Stores,
 };
 
 /// A failure must last this long before those who wait are sent away: nodes and registries stumble, and try again.
 const STEADY: Duration = Duration::from_secs(1);
+/// Who waits for a revision is reported ten times a second.
+const LATELY: Duration = Duration::from_secs(5);
 
 /// Looks again at each function that somebody waits for or that the gateways believe to be failing, whenever something
 /// about it changes or a request waits (which gateways report ten times a second), and broadcasts what is news. Runs until
@@ -27,39 +31,68 @@ pub(crate) async fn watch_starts(stores: Stores, control: Arc<Control>, shutdown
     let watched = stores.subscribe();
     let demand = control.wake.subscribe();
     // Since when a function seems to fail; bounded by the functions that somebody waits for.
-    let mut seeming: HashMap<Key, Instant> = HashMap::new();
+    let mut seeming: HashMap<Whose, Instant> = HashMap::new();
     loop {
         let key = tokio::select! {
             () = shutdown.cancelled() => return,
             key = demand.next() => key,
             key = watched.next() => key,
         };
-        let told = control.failures.contains(&key);
-        if !told && control.demand.read(&key).waiting == 0 {
-            seeming.remove(&key);
-            continue;
+        let told = control.failures.of(&key);
+        let called = control
+            .demand
+            .called(&key, LATELY)
+            .into_iter()
+            .map(|(revision, _)| (key.clone(), Some(revision)));
+        let mut all: Vec<Whose> = told.iter().cloned().chain(called).chain([(key.clone(), None)]).collect();
+        all.sort_unstable();
+        all.dedup();
+        for whose in all {
+            look(&stores, &control, &whose, told.contains(&whose), &mut seeming);
         }
-        let failing = failing(&stores, &control, &key);
-        if failing.is_none() {
-            seeming.remove(&key);
-        } else if !told && seeming.entry(key.clone()).or_insert_with(Instant::now).elapsed() < STEADY {
-            continue;
-        }
-        if let Some(state) = control.failures.set(&key, failing) {
-            tracing::info!(function = %key, failing = state.failing, reason = state.reason, "startability changed");
-            control.gateways.broadcast(&OperatorMessage { message: Some(Message::StartState(state)) });
-        }
+    }
+}
+
+fn look(
+    stores: &Stores,
+    control: &Control,
+    whose: &Whose,
+    told: bool,
+    seeming: &mut HashMap<Whose, Instant>,
+) {
+    let (key, revision) = whose;
+    let waiting = match revision {
+        // Whoever waits for the function at all may wait for this.
+        None => control.demand.read(key).waiting,
+        Some(revision) => control.demand.read_of(key, |of| of == revision).waiting,
+    };
+    if !told && waiting == 0 {
+        seeming.remove(whose);
+        return;
+    }
+    let failing = failing(stores, control, whose);
+    if failing.is_none() {
+        seeming.remove(whose);
+    } else if !told && seeming.entry(whose.clone()).or_insert_with(Instant::now).elapsed() < STEADY {
+        return;
+    }
+    for state in control.failures.set(whose, failing) {
+        tracing::info!(function = %key, revision = state.revision, failing = state.failing, reason = state.reason, "startability changed");
+        control.gateways.broadcast(&OperatorMessage { message: Some(Message::StartState(state)) });
     }
 }
 
 /// Why the function has no instance and will get none. It has some while any instance of the revision that gets traffic is
 /// ready, or has called home.
-fn failing(stores: &Stores, control: &Control, key: &Key) -> Option<Failing> {
+fn failing(stores: &Stores, control: &Control, (key, other): &Whose) -> Option<Failing> {
     let function = stores.function(key)?;
     let status = function.status.as_ref()?;
-    let revision = status.revision.as_ref().or(status.latest_revision.as_ref());
+    let main = status.revision.as_ref().or(status.latest_revision.as_ref());
+    let revision = other.as_ref().or(main);
     let deployed = revision.and_then(|name| Some((name, stores.deployments.find(&key.namespace, name)?)));
-    let Some((revision, deployment)) = deployed else { return undeployed(&function, status) };
+    let Some((revision, deployment)) = deployed else {
+        return other.is_none().then(|| undeployed(&function, status)).flatten();
+    };
     let mut pods = stores.pods.of(key);
     pods.retain(|pod| {
         pod.labels().get(labels::REVISION) == Some(revision) && pod.metadata.deletion_timestamp.is_none()

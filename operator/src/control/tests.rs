@@ -66,6 +66,7 @@ pub(crate) fn report(function: &str, concurrency: f64, queued: u32, in_flight: u
         in_flight,
         arrived: u64::from(queued + in_flight),
         elapsed_ms: 1000,
+        ..v1::Demand::default()
     };
     v1::Report { demands: vec![demand] }
 }
@@ -243,7 +244,7 @@ async fn a_gateway_that_connects_is_told_what_fails_and_what_it_missed() {
     let running = running().await;
     let failing =
         Failing { revision: "cart-1".to_owned(), reason: CRASH_LOOP.to_owned(), message: "why".to_owned() };
-    running.control.failures.set(&Key::new("shop", "cart"), Some(failing));
+    running.control.failures.set(&(Key::new("shop", "cart"), None), Some(failing));
     running.control.announce(announcement("cart-x"));
     let mut a = running.gateway("a").await;
     assert!(matches!(a.hears().await, Message::StartState(StartState { failing: true, .. })));

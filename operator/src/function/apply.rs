@@ -1,5 +1,6 @@
 //! Carries out a plan's changes, in order, and tells what stood in the way.
 
+use flint_api::Revision as Record;
 use flint_kube::{Applier, Created, Error, Manifest};
 use k8s_openapi::api::{
     apps::v1::Deployment,
@@ -52,6 +53,7 @@ async fn one(applier: &Applier, key: &Key, owner: &str, change: &Change) -> Resu
             tracing::info!(function = %key, revision = name, "deleting a revision");
             applier.delete::<Deployment>(namespace, name, Some(uid)).await?;
         }
+        Change::DeleteRecord(name, uid) => applier.delete::<Record>(namespace, name, Some(uid)).await?,
         Change::DeletePackage(name, uid) => applier.delete::<ConfigMap>(namespace, name, Some(uid)).await?,
         Change::DeleteService(name, uid) => applier.delete::<Service>(namespace, name, Some(uid)).await?,
     }
@@ -78,6 +80,7 @@ async fn conflict(applier: &Applier, owner: &str, manifest: &Manifest) -> Result
 async fn get(client: &Client, manifest: &Manifest) -> Result<Option<DynamicObject>, Error> {
     let namespace = manifest.namespace().unwrap_or_default();
     let found = match manifest.kind() {
+        "Revision" => owners::<Record>(client, namespace, manifest.name()).await,
         "Service" => owners::<Service>(client, namespace, manifest.name()).await,
         _ => owners::<Deployment>(client, namespace, manifest.name()).await,
     };
@@ -102,6 +105,7 @@ fn refused(change: &Change, error: &Error) -> Problem {
             format!("{} {}", manifest.kind(), manifest.name())
         }
         Change::Scale(name, _) | Change::DeleteDeployment(name, _) => format!("Deployment {name}"),
+        Change::DeleteRecord(name, _) => format!("Revision {name}"),
         Change::DeletePackage(name, _) => format!("ConfigMap {name}"),
         Change::DeleteService(name, _) => format!("Service {name}"),
     };

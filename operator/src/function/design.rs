@@ -1,7 +1,7 @@
 //! The objects that a Function's spec asks for: a revision and what stands around it.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use flint_api::{Effective, Function, Runtime, labels};
+use flint_api::{Effective, Function, Revision as Record, RevisionPackage, Runtime, labels};
 use flint_core::wire;
 use flint_kube::Manifest;
 use k8s_openapi::api::{
@@ -29,6 +29,8 @@ pub(crate) struct Design {
     pub(crate) revision: String,
     /// The pod template.
     template: Value,
+    /// The image that the function's container runs.
+    image: String,
     /// The code, where there is any.
     pub(crate) package: Option<Package>,
     /// What the template asks for that makes cold starts slower.
@@ -89,12 +91,55 @@ pub(crate) fn design(
         _ => None,
     };
     let most = Effective::new(function, runtime).max_replicas;
-    Ok(Design { revision, template, package, slow, most })
+    let image = spec["containers"].as_array().and_then(|containers| containers.last());
+    let image = image.and_then(|container| container["image"].as_str()).unwrap_or_default().to_owned();
+    Ok(Design { revision, template, image, package, slow, most })
 }
 
 // === impl Design ===
 
 impl Design {
+    /// What a Revision recorded.
+    pub(crate) fn recorded(record: &Record, most: u32) -> Self {
+        let package = record.spec.package.as_ref().map(|package| Package {
+            digest: package.digest.clone(),
+            size: usize::try_from(package.bytes).unwrap_or(usize::MAX),
+            data: None,
+            source: package.source.clone(),
+            resolved: package.commit.clone(),
+        });
+        Self {
+            revision: record.metadata.name.clone().unwrap_or_default(),
+            template: record.spec.template.clone(),
+            image: record.spec.image.clone(),
+            package,
+            slow: None,
+            most,
+        }
+    }
+
+    /// The Revision that records it.
+    pub(crate) fn record(&self, function: &Function, number: u32) -> Manifest {
+        let (_, name) = names(function);
+        let package = self.package.as_ref().map(|package| RevisionPackage {
+            digest: package.digest.clone(),
+            bytes: i64::try_from(package.size).unwrap_or(i64::MAX),
+            source: package.source.clone(),
+            commit: package.resolved.clone(),
+        });
+        let mut spec =
+            json!({"function": name, "number": number, "image": self.image, "template": self.template});
+        if let Some(runtime) = &function.spec.runtime {
+            spec["runtime"] = json!(runtime);
+        }
+        if let Some(package) = package {
+            spec["package"] = json!(package);
+        }
+        Manifest::new::<Record>(
+            json!({"metadata": metadata(function, &self.revision, Some(&self.revision)), "spec": spec}),
+        )
+    }
+
     /// The revision's Deployment. It says nothing of replicas: they are the scale subresource's.
     pub(crate) fn deployment(&self, function: &Function, verified: bool) -> Manifest {
         let mut metadata = metadata(function, &self.revision, Some(&self.revision));
@@ -124,8 +169,8 @@ impl Design {
     }
 
     /// The same with a number of replicas, for its creation alone.
-    pub(crate) fn new_deployment(&self, function: &Function, replicas: u32) -> Manifest {
-        let mut value = self.deployment(function, false).value().clone();
+    pub(crate) fn new_deployment(&self, function: &Function, verified: bool, replicas: u32) -> Manifest {
+        let mut value = self.deployment(function, verified).value().clone();
         value["spec"]["replicas"] = json!(replicas);
         Manifest::new::<Deployment>(value)
     }

@@ -1,6 +1,6 @@
 //! Events about a Function: what a person wants to hear of when its status changes, once each. Pure.
 
-use flint_api::{Condition, FunctionStatus};
+use flint_api::{CanaryPhase, Condition, FunctionStatus, TrafficStatus};
 
 use super::{
     design::Design,
@@ -64,6 +64,23 @@ pub(crate) fn news(before: &FunctionStatus, after: &FunctionStatus, design: Opti
     if let Some(done) = turned(before, after, DEPLOYED, "True") {
         news.push(News::normal("RevisionReady", "Deploying", done.message.clone()));
     }
+    news.extend(of_canary(before, after));
+    let weights = |status: &FunctionStatus| {
+        let shares = status.traffic.iter().filter(|share| share.weight > 0);
+        shares.map(|share| (share.number, share.weight)).collect::<Vec<_>>()
+    };
+    let many = |status: &FunctionStatus| status.traffic.iter().filter(|share| share.weight > 0).count() > 1;
+    // That a new revision takes over is told by RevisionReady.
+    if !before.traffic.is_empty()
+        && weights(before) != weights(after)
+        && (many(before) || many(after) || !follows_latest(after))
+    {
+        news.push(News::normal(
+            "TrafficMoved",
+            "Routing",
+            format!("The requests go to {}.", in_words(&after.traffic)),
+        ));
+    }
     let elsewhere = |kind| condition(after, kind).is_some_and(|condition| condition.status == "False");
     if let Some(problem) =
         turned(before, after, READY, "False").filter(|_| !elsewhere(BUILT) && !elsewhere(DEPLOYED))
@@ -75,6 +92,43 @@ pub(crate) fn news(before: &FunctionStatus, after: &FunctionStatus, design: Opti
         ));
     }
     news
+}
+
+fn of_canary(before: &FunctionStatus, after: &FunctionStatus) -> Option<News> {
+    let trial = after.canary.as_ref()?;
+    let same = |was: &flint_api::CanaryStatus| was.revision == trial.revision && was.phase == trial.phase;
+    if before.canary.as_ref().is_some_and(same) {
+        return None;
+    }
+    let (name, said) = (&trial.revision, trial.message.as_deref().unwrap_or_default());
+    Some(match trial.phase {
+        CanaryPhase::Progressing => News::normal(
+            "CanaryStarted",
+            "Routing",
+            format!("Revision {name} is on trial with a part of the requests."),
+        ),
+        CanaryPhase::Promoted => {
+            News::normal("CanaryPromoted", "Routing", format!("Revision {name} gets all requests. {said}"))
+        }
+        CanaryPhase::RolledBack => News::warning(
+            "CanaryRolledBack",
+            "Routing",
+            format!("Revision {name} gets no requests any more. {said}"),
+        ),
+    })
+}
+
+fn follows_latest(status: &FunctionStatus) -> bool {
+    status.traffic.iter().filter(|share| share.weight > 0).all(|share| share.latest)
+}
+
+/// `90% revision 3, 10% revision 4`.
+fn in_words(shares: &[TrafficStatus]) -> String {
+    let weighted = shares.iter().filter(|share| share.weight > 0);
+    weighted
+        .map(|share| format!("{}% revision {}", share.weight, share.number))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn condition<'a>(status: &'a FunctionStatus, kind: &str) -> Option<&'a Condition> {

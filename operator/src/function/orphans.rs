@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use flint_api::{Function, labels};
+use flint_api::{Function, Revision, labels};
 use flint_kube::{Applier, Error};
 use k8s_openapi::api::{
     apps::v1::Deployment,
@@ -15,6 +15,7 @@ use crate::{key::Key, stores::Stores};
 /// Every function that something in the stores says it belongs to.
 pub(super) fn owners(stores: &Stores) -> BTreeSet<Key> {
     let mut owners: BTreeSet<_> = stores.deployments.owners().into_iter().collect();
+    owners.extend(stores.revisions.owners());
     owners.extend(stores.services.owners());
     owners.extend(stores.config_maps.owners());
     owners
@@ -25,12 +26,14 @@ pub(super) fn owners(stores: &Stores) -> BTreeSet<Key> {
 pub(super) async fn sweep(applier: &Applier, stores: &Stores, key: &Key) -> Result<(), Error> {
     let deployments: Vec<_> =
         stores.deployments.of(key).iter().filter_map(|object| ownerless(object.as_ref())).collect();
+    let revisions: Vec<_> =
+        stores.revisions.of(key).iter().filter_map(|object| ownerless(object.as_ref())).collect();
     let services: Vec<_> =
         stores.services.of(key).iter().filter_map(|object| ownerless(object.as_ref())).collect();
     let packages = stores.config_maps.of(key);
     let packages = packages.iter().filter(|map| map.labels().contains_key(labels::PACKAGE));
     let packages: Vec<_> = packages.filter_map(|object| ownerless(object.as_ref())).collect();
-    if deployments.is_empty() && services.is_empty() && packages.is_empty() {
+    if deployments.is_empty() && revisions.is_empty() && services.is_empty() && packages.is_empty() {
         return Ok(());
     }
     let functions: Api<Function> = Api::namespaced(applier.client().clone(), &key.namespace);
@@ -44,6 +47,9 @@ pub(super) async fn sweep(applier: &Applier, stores: &Stores, key: &Key) -> Resu
     tracing::info!(function = %key, "deleting what a function left");
     for (name, uid) in deployments {
         applier.delete::<Deployment>(&key.namespace, &name, Some(&uid)).await?;
+    }
+    for (name, uid) in revisions {
+        applier.delete::<Revision>(&key.namespace, &name, Some(&uid)).await?;
     }
     for (name, uid) in services {
         applier.delete::<Service>(&key.namespace, &name, Some(&uid)).await?;

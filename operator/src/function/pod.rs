@@ -135,7 +135,7 @@ fn runtime_container(parts: &Parts<'_>, runtime: &Runtime, effective: &Effective
     env.extend(users_env(&runtime.spec.env, &spec.env));
     let mut container = json!({
         "name": labels::FUNCTION_CONTAINER,
-        "image": runtime.spec.image,
+        "image": spec.runtime_image.as_ref().unwrap_or(&runtime.spec.image),
         "env": env,
         "resources": resources,
     });

@@ -64,6 +64,8 @@ pub(crate) const SPEC_INVALID: &str = "SpecInvalid";
 pub(crate) const REFUSED: &str = "Refused";
 /// Somebody else's Service has the function's name.
 pub(crate) const SERVICE_CONFLICT: &str = "ServiceConflict";
+/// `spec.traffic` names a revision that does not exist.
+pub(crate) const REVISION_NOT_FOUND: &str = "RevisionNotFound";
 /// Somebody else's Deployment has the revision's name.
 pub(crate) const DEPLOYMENT_CONFLICT: &str = "DeploymentConflict";
 /// A schedule that is none.

@@ -5,7 +5,10 @@
 //! * `Ready`: the function answers as its spec says, at all its addresses and times. False while the latest revision fails, even if
 //!   an older one keeps serving, which the message then says.
 
-use flint_api::{Condition, FunctionStatus, PackageStatus, SourceStatus, labels};
+use flint_api::{
+    CanaryPhase, Condition, FunctionStatus, PackageStatus, Revision as Record, RevisionRef, RevisionStatus,
+    SourceStatus, TrafficStatus, VersionStatus, labels,
+};
 use jiff::Timestamp;
 use kube::ResourceExt;
 
@@ -43,7 +46,7 @@ pub(crate) fn status(world: &World, plan: &Plan, problems: &[Problem]) -> Functi
     let latest =
         plan.design.as_ref().ok().map(|design| design.revision.clone()).or(before.latest_revision.clone());
     let runtime = world.function.spec.runtime.clone().unwrap_or_else(|| "http".to_owned());
-    let (package, source) = package(plan, &before);
+    let (package, source) = package(world, plan, &before);
     FunctionStatus {
         observed_generation: world.function.metadata.generation,
         conditions: conditions
@@ -55,6 +58,10 @@ pub(crate) fn status(world: &World, plan: &Plan, problems: &[Problem]) -> Functi
         source,
         revision: plan.traffic.clone(),
         latest_revision: latest,
+        traffic: plan.decision.shares.clone(),
+        versions: versions(plan),
+        last_number: (plan.last_number > 0).then_some(plan.last_number),
+        canary: plan.decision.trial.clone(),
         replicas: i32::try_from(world.instances.0).unwrap_or(i32::MAX),
         ready_replicas: i32::try_from(world.instances.1).unwrap_or(i32::MAX),
         selector: Some(format!("{}={name}", labels::FUNCTION)),
@@ -91,10 +98,14 @@ fn deployed(world: &World, plan: &Plan, problems: &[Problem]) -> Verdict {
     if let Some(problem) = problems.iter().find(|problem| problem.stage == Stage::Deploy) {
         return Verdict::no(problem.reason, &problem.message);
     }
-    let Some(latest) = world.revision(&design.revision) else { return starting(plan, design) };
-    if latest.leaving {
+    if let Some(problem) = &plan.decision.problem {
+        return Verdict::no(problem.reason, &problem.message);
+    }
+    let leaving = world.revision(&design.revision).is_some_and(|latest| latest.leaving);
+    if leaving || world.leftover.contains(&design.revision) {
         return Verdict::unknown("Replacing", "The objects of an earlier function of this name are going.");
     }
+    let Some(latest) = world.revision(&design.revision) else { return starting(plan, design) };
     match &latest.failure {
         // One that serves with fewer instances than it was asked for is deployed all the same.
         Some(failure) if latest.ready == 0 => return Verdict::no(failure.reason, &failure.message),
@@ -103,14 +114,59 @@ fn deployed(world: &World, plan: &Plan, problems: &[Problem]) -> Verdict {
     if !latest.verified {
         return starting(plan, design);
     }
-    if plan.traffic.as_deref() == Some(&design.revision) {
-        return Verdict::yes("Deployed", &format!("Revision {} gets the traffic.", design.revision));
+    if let Some(verdict) = shared(world, plan, &design.revision) {
+        return verdict;
     }
     let old = plan.traffic.as_deref().and_then(|name| world.revision(name));
     let needed = old.map_or(1, |old| crate::rollout::needed(old, design.most));
     let text =
         format!("Revision {} gets the traffic when {needed} of its instances are ready.", design.revision);
     Verdict::unknown("RollingOut", &text)
+}
+
+/// What there is to say of a revision that is ready, by what it gets; none while it waits to get what it should.
+fn shared(world: &World, plan: &Plan, name: &str) -> Option<Verdict> {
+    let shares = &plan.decision.shares;
+    let weight = |name: &str| -> u32 {
+        shares.iter().filter(|share| share.revision == name).map(|share| share.weight).sum()
+    };
+    let trial = plan.decision.trial.as_ref().filter(|trial| trial.revision == name);
+    match trial.map(|trial| (trial.phase, trial)) {
+        Some((CanaryPhase::RolledBack, trial)) => {
+            let why = trial.message.as_deref().unwrap_or_default();
+            let text = format!(
+                "Revision {name} failed its trial and gets no requests. {why} Change the function, or remove spec.canary to have it take over all the same."
+            );
+            return Some(Verdict::no("CanaryFailed", &text));
+        }
+        Some((CanaryPhase::Progressing, trial)) if shares.iter().any(|share| share.canary) => {
+            let text = format!(
+                "Revision {name} is on trial with {}% of the requests, step {}.",
+                weight(name),
+                trial.step
+            );
+            return Some(Verdict::unknown("Canary", &text));
+        }
+        _ => {}
+    }
+    match weight(name) {
+        100 => Some(Verdict::yes("Deployed", &format!("Revision {name} gets the traffic."))),
+        0 if plan.decision.replaces.is_some() || !plan.decision.starting.is_empty() => None,
+        0 => Some(Verdict::yes(
+            "Deployed",
+            &format!("Revision {name} is ready and gets no requests: spec.traffic names others."),
+        )),
+        part => {
+            let asked = &world.function.spec.traffic;
+            let on_its_way = asked.is_empty() || asked.iter().all(|one| one.revision == RevisionRef::Latest);
+            (!on_its_way).then(|| {
+                Verdict::yes(
+                    "Deployed",
+                    &format!("Revision {name} gets {part}% of the traffic, as spec.traffic has it."),
+                )
+            })
+        }
+    }
 }
 
 fn starting(plan: &Plan, design: &Design) -> Verdict {
@@ -140,10 +196,16 @@ fn ready(world: &World, built: &Verdict, deployed: &Verdict, problems: &[Problem
 }
 
 /// The package of the revision that gets traffic, and what its source was.
-fn package(plan: &Plan, before: &FunctionStatus) -> (Option<PackageStatus>, Option<SourceStatus>) {
-    let design = match &plan.design {
-        Ok(design) if plan.traffic.as_deref() == Some(&design.revision) => design,
-        _ => return (before.package.clone(), before.source.clone()),
+fn package(
+    world: &World,
+    plan: &Plan,
+    before: &FunctionStatus,
+) -> (Option<PackageStatus>, Option<SourceStatus>) {
+    let main = plan.traffic.as_deref();
+    let design = plan.design.as_ref().ok().filter(|design| main == Some(&design.revision)).cloned();
+    let recorded = || main.and_then(|main| world.record(main)).map(|record| Design::recorded(record, 1));
+    let Some(design) = design.or_else(recorded) else {
+        return (before.package.clone(), before.source.clone());
     };
     let Some(package) = &design.package else { return (None, None) };
     let bytes = i64::try_from(package.size).unwrap_or(i64::MAX);
@@ -152,6 +214,65 @@ fn package(plan: &Plan, before: &FunctionStatus) -> (Option<PackageStatus>, Opti
         false => SourceStatus { commit: Some(resolved), ..SourceStatus::default() },
     });
     (Some(PackageStatus { digest: package.digest.clone(), bytes }), source)
+}
+
+fn versions(plan: &Plan) -> Vec<VersionStatus> {
+    let version =
+        |(number, revision): (&u32, &String)| VersionStatus { number: *number, revision: revision.clone() };
+    plan.numbers.iter().map(version).collect()
+}
+
+/// Whether an instance of the revision was ready once.
+pub(crate) fn was_ready(record: &Record) -> bool {
+    let conditions = record.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    conditions.iter().any(|condition| condition.type_ == READY && condition.status == "True")
+}
+
+/// The statuses of Revisions that are not as they should be, by name.
+pub(crate) fn of_records(world: &World, plan: &Plan) -> Vec<(String, RevisionStatus)> {
+    let of = |record: &Record| {
+        let name = record.name_any();
+        let before = record.status.clone().unwrap_or_default();
+        let known = before.conditions.iter().find(|condition| condition.type_ == READY);
+        let verdict = match world.revision(&name) {
+            Some(revision) if revision.verified => {
+                Verdict::yes("Ready", "An instance of it was ready: it can be started.")
+            }
+            _ if was_ready(record) => return told(&plan.decision.shares, &name, before.conditions.clone()),
+            Some(revision) => match &revision.failure {
+                Some(failure) if revision.ready == 0 => Verdict::no(failure.reason, &failure.message),
+                _ => Verdict::unknown("Starting", "No instance of it has been ready yet."),
+            },
+            None if known.is_some() => return told(&plan.decision.shares, &name, before.conditions.clone()),
+            None => Verdict::unknown("Starting", "No instance of it has been ready yet."),
+        };
+        let last = known.filter(|known| known.status == verdict.status);
+        let condition = Condition {
+            type_: READY.to_owned(),
+            status: verdict.status.to_owned(),
+            reason: verdict.reason,
+            message: verdict.message,
+            last_transition_time: last
+                .map_or_else(|| whole_seconds(world.now), |last| last.last_transition_time),
+            observed_generation: record.metadata.generation,
+        };
+        told(&plan.decision.shares, &name, vec![condition])
+    };
+    let changed = |record: &Record| {
+        let status = of(record);
+        (record.status.as_ref() != Some(&status)).then(|| (record.name_any(), status))
+    };
+    world.records.iter().filter_map(|record| changed(record)).collect()
+}
+
+fn told(shares: &[TrafficStatus], name: &str, conditions: Vec<Condition>) -> RevisionStatus {
+    let mine = || shares.iter().filter(|share| share.revision == name);
+    let weight: u32 = mine().map(|share| share.weight).sum();
+    let weight = (weight > 0).then(|| format!("{weight}%"));
+    let canary = mine().any(|share| share.canary).then(|| "on trial".to_owned());
+    let words: Vec<_> =
+        weight.into_iter().chain(canary).chain(mine().filter_map(|share| share.alias.clone())).collect();
+    RevisionStatus { conditions, traffic: words.join(" ") }
 }
 
 /// The condition, with the time of its last transition kept while its status stays the same.

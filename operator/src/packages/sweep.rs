@@ -44,6 +44,9 @@ pub(crate) async fn sweep(
         for job in stores.jobs.state() {
             used.extend(job.annotations().get(DIGEST_ANNOTATION).cloned());
         }
+        for revision in stores.revisions.state() {
+            used.extend(revision.spec.package.as_ref().map(|package| package.digest.clone()));
+        }
         let gone = expired(&mut unused, volume.digests(), |digest| used.contains(digest), Instant::now());
         let volume = Arc::clone(&volume);
         let removed = tokio::task::spawn_blocking(move || {

@@ -7,6 +7,7 @@ fn revision(name: &str, asked: u32, ready: u32) -> Revision {
         uid: String::new(),
         asked,
         ready,
+        announced: 0,
         verified: ready > 0,
         failure: None,
         age: SignedDuration::from_secs(5),

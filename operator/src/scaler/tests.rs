@@ -326,7 +326,7 @@ async fn an_instance_that_called_home_counts_as_ready_before_the_watch_says_so()
         address: "10.0.0.7:8012".to_owned(),
         init_ms: 61,
     });
-    let target = target(&world.stores, &world.control, &Key::new("shop", "cart")).unwrap();
+    let target = target(&world.stores, &world.control, &unit(None)).unwrap();
     assert_eq!((target.present, target.ready), (3, 1));
 }
 
@@ -378,4 +378,73 @@ async fn functions_at_rest_are_not_held() {
         scaler.look(key, Why::Woken);
     }
     assert!(scaler.active.is_empty());
+}
+
+fn unit(revision: Option<&str>) -> Unit {
+    Unit { key: Key::new("shop", "cart"), revision: revision.map(str::to_owned) }
+}
+
+/// `cart` with its requests divided between two revisions, both at zero.
+async fn divided(spec: Value) -> World {
+    let mut cart = function("cart", spec);
+    cart["status"]["traffic"] = json!([
+        {"revision": "cart-1", "number": 1, "weight": 90}, {"revision": "cart-2", "number": 2, "weight": 10}]);
+    let mut world = world_of(&cart, Some(deployment("cart-1", 0, 0))).await;
+    for number in [1, 2] {
+        world.fill.put(&json!({"apiVersion": "flint.dev/v1alpha1", "kind": "Revision",
+            "metadata": {"name": format!("cart-{number}"), "namespace": "shop", "labels": {"flint.dev/function": "cart"}},
+            "spec": {"function": "cart", "number": number, "image": "cart:1", "template": {}}}));
+    }
+    let second = deployment("cart-2", 0, 0);
+    world.server.put(&second);
+    world.fill.put(&second);
+    world.settle().await;
+    world.server.forget_requests();
+    world
+}
+
+impl World {
+    /// Says this of one revision.
+    async fn report_of(&self, revision: &str, queued: u32) {
+        let mut report = report("cart", 0.0, queued, 0);
+        report.demands[0].revision = revision.to_owned();
+        self.control.demand.report(&self.gateway, report);
+        self.settle().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn revisions_that_share_the_requests_rise_each_on_its_own_demand() {
+    let world = divided(json!({})).await;
+    world.report_of("cart-2", 2).await;
+    assert_eq!(world.server.writes(), ["PATCH /apis/apps/v1/namespaces/shop/deployments/cart-2/scale"]);
+    world.report(0.0, 1, 0).await;
+    assert_eq!(world.server.writes().last().map(String::as_str), Some(SCALE));
+    world.report_of("cart-9", 5).await;
+    assert_eq!(world.server.writes().len(), 2, "there is no such revision");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_being_prepared_is_left_to_the_reconciler() {
+    let world = divided(json!({})).await;
+    let key = Key::new("shop", "cart");
+    world.control.preparing.set(&key, ["cart-2".to_owned()].into());
+    world.report_of("cart-2", 2).await;
+    assert!(world.server.writes().is_empty());
+    assert_eq!(target(&world.stores, &world.control, &unit(Some("cart-2"))), Err(Nothing::Revision));
+    world.control.preparing.set(&key, std::collections::BTreeSet::new());
+    world.report_of("cart-2", 2).await;
+    assert_eq!(world.server.writes().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_what_has_a_share_keeps_the_minimum() {
+    let mut world = divided(json!({"scaling": {"minReplicas": 3}})).await;
+    assert_eq!(target(&world.stores, &world.control, &unit(Some("cart-2"))).unwrap().spec.min, 3);
+    let mut cart = function("cart", json!({"scaling": {"minReplicas": 3}}));
+    cart["status"]["traffic"] = json!([
+        {"revision": "cart-1", "number": 1, "weight": 100}, {"revision": "cart-2", "number": 2, "alias": "next"}]);
+    world.fill.put(&cart);
+    assert_eq!(target(&world.stores, &world.control, &unit(Some("cart-2"))).unwrap().spec.min, 0);
+    assert_eq!(target(&world.stores, &world.control, &unit(None)).unwrap().spec.min, 3);
 }

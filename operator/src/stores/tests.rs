@@ -11,6 +11,7 @@ pub(crate) struct Fill {
     stores: Stores,
     functions: Writer<Function>,
     runtimes: Writer<Runtime>,
+    revisions: Writer<Revision>,
     pods: Writer<Pod>,
     deployments: Writer<Deployment>,
     services: Writer<Service>,
@@ -23,6 +24,7 @@ pub(crate) struct Fill {
 pub(crate) fn stores() -> (Stores, Fill) {
     let (functions, functions_writer) = store();
     let (runtimes, runtimes_writer) = store();
+    let (revisions, revisions_writer) = store();
     let (pods, pods_writer) = store();
     let (deployments, deployments_writer) = store();
     let (services, services_writer) = store();
@@ -32,6 +34,7 @@ pub(crate) fn stores() -> (Stores, Fill) {
     let stores = Stores {
         functions,
         runtimes,
+        revisions: Indexed::new(revisions),
         pods: Indexed::new(pods),
         deployments: Indexed::new(deployments),
         services: Indexed::new(services),
@@ -45,6 +48,7 @@ pub(crate) fn stores() -> (Stores, Fill) {
         stores: stores.clone(),
         functions: functions_writer,
         runtimes: runtimes_writer,
+        revisions: revisions_writer,
         pods: pods_writer,
         deployments: deployments_writer,
         services: services_writer,
@@ -54,6 +58,7 @@ pub(crate) fn stores() -> (Stores, Fill) {
     };
     ready(&mut fill.functions);
     ready(&mut fill.runtimes);
+    ready(&mut fill.revisions);
     ready(&mut fill.pods);
     ready(&mut fill.deployments);
     ready(&mut fill.services);
@@ -98,6 +103,11 @@ impl Fill {
                 let runtime: Runtime = typed(object);
                 tell(&mut self.runtimes, &runtime, present);
                 stores.runtime_changed(&runtime);
+            }
+            Some("Revision") => {
+                let revision: Revision = typed(object);
+                tell(&mut self.revisions, &revision, present);
+                stores.owned(&stores.revisions, &revision);
             }
             Some("Pod") => {
                 let mut pod: Pod = typed(object);

@@ -33,6 +33,7 @@ fn function(scheduled: Scheduled) -> Arc<Function> {
         timeout: Duration::from_secs(30),
         concurrency: 1,
         revision: None,
+        traffic: Arc::default(),
         event_v1: false,
         blocked: None,
         schedules: Arc::new([scheduled]),

@@ -1,9 +1,10 @@
 //! Reads the cluster's objects: what the gateway wants to know of each, and nothing else is kept.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
-use flint_api::{Effective, Function, Mode, Runtime, labels};
+use flint_api::{Effective, Function, FunctionStatus, Mode, Runtime, labels};
 use flint_core::wire::WATCHDOG_PORT;
+use http::HeaderName;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Pod as CorePod, PodSpec, PodStatus};
 use kube::ResourceExt;
@@ -11,6 +12,7 @@ use kube::ResourceExt;
 use crate::{
     function::{Blocked, Key, Scheduled, Seen},
     index::{Pod, PodName},
+    split::{Share, Sticky, Traffic},
 };
 
 /// Drops what the gateway does not look at: ten thousand functions with their code would fill it.
@@ -91,6 +93,7 @@ pub(super) fn function(function: &Function, runtime: Option<&Runtime>) -> Seen {
         mode: effective.mode,
         timeout: effective.timeout.get(),
         concurrency: effective.concurrency,
+        traffic: Arc::new(traffic(function, &status)),
         event_v1: effective.mode == Mode::Lambda && format == Some("v1"),
         blocked: broken.map(|condition| Blocked {
             reason: condition.reason.clone(),
@@ -100,6 +103,31 @@ pub(super) fn function(function: &Function, runtime: Option<&Runtime>) -> Seen {
         created: function.creation_timestamp().map_or(Timestamp::UNIX_EPOCH, |time| time.0),
         // Before a first revision is ready there is only one that could be.
         revision: status.revision.or(status.latest_revision),
+    }
+}
+
+/// Who gets requests. An older operator says nothing of it: then there is one revision.
+fn traffic(function: &Function, status: &FunctionStatus) -> Traffic {
+    let share = |share: &flint_api::TrafficStatus| Share {
+        revision: share.revision.clone(),
+        weight: share.weight,
+        alias: share.alias.clone(),
+    };
+    let latest = status.traffic.iter().find(|share| share.latest && !share.canary);
+    let sticky = function.spec.sticky.as_ref();
+    let header = sticky.and_then(|sticky| HeaderName::try_from(sticky.header.as_deref()?).ok());
+    let cookie = sticky.and_then(|sticky| sticky.cookie.clone());
+    Traffic {
+        shares: status.traffic.iter().map(share).collect(),
+        versions: status.versions.iter().map(|version| (version.number, version.revision.clone())).collect(),
+        latest: latest.map(|share| share.revision.clone()).or_else(|| status.latest_revision.clone()),
+        sticky: header.map(Sticky::Header).or(cookie.map(Sticky::Cookie)),
+        slow_after: function
+            .spec
+            .canary
+            .as_ref()
+            .and_then(|canary| canary.max_latency)
+            .map(flint_api::Duration::get),
     }
 }
 

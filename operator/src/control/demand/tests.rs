@@ -40,11 +40,11 @@ async fn a_later_report_takes_the_place_of_an_earlier_one_and_averages_weigh_by_
     let mut long = report("cart", 2.0, 0, 2);
     long.demands[0].elapsed_ms = 750;
     demand.report(&a, long);
-    let reading = demand.take(&cart);
+    let reading = demand.take_of(&cart, |_| true);
     assert_eq!(reading.sample, Sample { concurrency: 4.0, rps: 12.0 });
     assert_eq!((reading.waiting, reading.in_flight), (0, 2));
     // Until the next report the last one stands.
-    assert_eq!(demand.take(&cart).sample.concurrency, 2.0);
+    assert_eq!(demand.take_of(&cart, |_| true).sample.concurrency, 2.0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -124,9 +124,9 @@ async fn a_function_left_out_after_its_zero_is_forgotten() {
     let (demand, cart) = demand();
     let a = gateway(&demand, "a");
     demand.report(&a, report("cart", 1.0, 0, 1));
-    demand.take(&cart);
+    demand.take_of(&cart, |_| true);
     demand.report(&a, report("cart", 0.0, 0, 0));
-    assert_eq!(demand.take(&cart).sample.concurrency, 0.0);
+    assert_eq!(demand.take_of(&cart, |_| true).sample.concurrency, 0.0);
     assert!(demand.inner.lock().functions.is_empty());
 }
 
