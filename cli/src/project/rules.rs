@@ -11,6 +11,7 @@ use flint_core::schedule;
 #[cfg(test)]
 mod tests;
 mod text;
+mod traffic;
 
 use text::{is_absolute, is_image, is_label, is_name, is_quantity, is_rate, is_variable, is_zone};
 
@@ -39,6 +40,7 @@ pub(crate) fn broken(function: &Function, has_code: bool) -> Vec<Broken> {
     rules.fields(&function.spec);
     rules.environment(&function.spec);
     rules.scaling(&function.spec);
+    rules.traffic(&function.spec);
     for (kind, mounts) in [("secrets", &function.spec.secrets), ("configMaps", &function.spec.config_maps)] {
         mounts.iter().enumerate().for_each(|(index, mount)| rules.mount(kind, index, mount));
     }
@@ -112,6 +114,11 @@ impl Rules {
             "an image has no handler: remove it, or write runtime and source in the place of image",
         );
         self.hold(
+            runtime || spec.runtime_image.is_none(),
+            "spec.runtimeImage",
+            "runtimeImage goes with runtime only: remove it, image says what the function runs",
+        );
+        self.hold(
             image || spec.port.is_none(),
             "spec.port",
             "port goes with image only: remove it (a Runtime names the port of its own program)",
@@ -143,6 +150,11 @@ impl Rules {
         self.hold(
             spec.image.as_deref().is_none_or(is_image),
             "spec.image",
+            "write an image reference without spaces, such as registry.example.com/team/app:1.4",
+        );
+        self.hold(
+            spec.runtime_image.as_deref().is_none_or(is_image),
+            "spec.runtimeImage",
             "write an image reference without spaces, such as registry.example.com/team/app:1.4",
         );
         self.hold(!matches!(spec.port, Some(8012 | 8013)), "spec.port", "ports 8012 and 8013 belong to the watchdog in the same pod: let the code listen on another, such as 8080");

@@ -89,6 +89,27 @@ fn wrong() -> Vec<(&'static str, Value)> {
             "spec.envFrom[0].prefix",
             code(json!({"envFrom": [{"prefix": "FLINT_", "secretRef": {"name": "a"}}]})),
         ),
+        ("spec.runtimeImage", image(json!({"runtimeImage": "python:3"}))),
+        ("spec.runtimeImage", code(json!({"runtimeImage": "python 3"}))),
+        (
+            "spec.traffic",
+            code(json!({"traffic": [{"revision": 1, "weight": 60}, {"revision": 2, "weight": 30}]})),
+        ),
+        ("spec.traffic[0].revision", code(json!({"traffic": [{"revision": 4_000_000_000_u32}]}))),
+        ("spec.traffic[0].alias", code(json!({"traffic": [{"revision": 1, "alias": "3"}]}))),
+        (
+            "spec.traffic",
+            code(
+                json!({"traffic": [{"revision": 1, "weight": 100, "alias": "a"}, {"revision": 2, "alias": "a"}]}),
+            ),
+        ),
+        ("spec.sticky", code(json!({"sticky": {}}))),
+        ("spec.sticky.header", code(json!({"sticky": {"header": "X User"}}))),
+        ("spec.sticky.cookie", code(json!({"sticky": {"cookie": "a;b"}}))),
+        ("spec.canary.steps", code(json!({"canary": {"steps": [50, 10]}}))),
+        ("spec.canary.maxErrorPercent", code(json!({"canary": {"maxErrorPercent": 101}}))),
+        ("spec.canary.interval", code(json!({"canary": {"interval": "25h"}}))),
+        ("spec.canary.maxLatency", code(json!({"canary": {"maxLatency": "16m"}}))),
         ("spec.scaling.minReplicas", code(json!({"scaling": {"minReplicas": 101}}))),
         ("spec.scaling.target", code(json!({"scaling": {"target": 0.001}}))),
         ("spec.scaling.target", code(json!({"scaling": {"target": 3}}))),
@@ -180,6 +201,7 @@ fn gather(schema: &Value, messages: &mut BTreeSet<String>) {
 #[case::git(source(json!({"git": {"url": "https://github.com/team/functions.git", "revision": "v1.2"}})))]
 #[case::artifact(source(json!({"oci": {"reference": "127.0.0.1:5000/team/thumbnail:1.4", "secretRef": {"name": "registry"}}})))]
 #[case::quantities(code(json!({"resources": {"limits": {"memory": "1.5Gi", "cpu": "500m"}, "requests": {"memory": "1e8", "cpu": "2"}}})))]
+#[case::traffic(code(json!({"traffic": [{"revision": "latest", "weight": 90, "alias": "prod"}, {"revision": 1, "weight": 10}], "sticky": {"cookie": "side"}, "canary": {"steps": [5, 50]}})))]
 #[case::rps(code(json!({"scaling": {"metric": "rps", "target": 250.5, "minReplicas": 3}})))]
 fn what_is_right_breaks_none(#[case] function: Value) {
     assert_eq!(broken_by(&function), vec![]);
