@@ -1,9 +1,6 @@
 //! Versions and traffic: going back, sharing requests, names, trials, pins, and functions from before there were revisions.
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use flint_api::{Revision, Runtime};
 use flint_e2e::{FunctionBuilder, Load, eventually, functions::PATIENCE, namespace::with_namespace};
@@ -13,6 +10,7 @@ use kube::{
 };
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 fn says(word: &str) -> String {
     format!("import time\ndef handler(event, context):\n    time.sleep(0.01)\n    return '{word}'\n")
