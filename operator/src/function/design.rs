@@ -107,6 +107,8 @@ impl Design {
             data: None,
             source: package.source.clone(),
             resolved: package.commit.clone(),
+            // What ran needs nothing more.
+            needs: Some(Vec::new()),
         });
         Self {
             revision: record.metadata.name.clone().unwrap_or_default(),
