@@ -18,7 +18,7 @@ use crate::{
 pub struct TrafficTarget {
     /// A revision's number, or `latest`: the newest that was ready, now and after every update.
     #[x_kube(validation = invalid(
-        "string(self) == 'latest' || string(self).matches('^[1-9][0-9]{0,8}$')",
+        "self == 'latest' || (int(self) >= 1 && int(self) <= 999999999)",
         "write a revision's number, such as 3 (kubectl get revisions shows them), or latest"
     ))]
     pub revision: RevisionRef,
