@@ -1,5 +1,6 @@
 //! What functions do on a real cluster. These tests leave the control plane alone and may run side by side.
 
+mod builds;
 mod burst;
 mod cli;
 mod deletion;
