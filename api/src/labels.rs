@@ -10,6 +10,12 @@ pub const PACKAGE: &str = "flint.dev/package";
 pub const BUILD: &str = "flint.dev/build";
 /// Annotation on a Function: `v1` asks for API Gateway v1.0 events.
 pub const EVENT_FORMAT: &str = "flint.dev/event-format";
+/// The pool that a pod waits in.
+pub const POOL: &str = "flint.dev/pool";
+/// The pool that an instance waited in before it was claimed.
+pub const FROM_POOL: &str = "flint.dev/from-pool";
+/// Annotation on a Function: `off` keeps it out of warm pools.
+pub const WARM_START: &str = "flint.dev/warm-start";
 /// `app.kubernetes.io/part-of`, always [`PART_OF_FLINT`].
 pub const PART_OF: &str = "app.kubernetes.io/part-of";
 /// The value of [`PART_OF`].

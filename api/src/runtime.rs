@@ -69,7 +69,7 @@ pub struct RuntimeSpec {
     /// How a source that names dependencies becomes a package. Without it a source brings its dependencies along.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub build: Option<Build>,
-    /// Warm instances kept per namespace. Kept for what is to come: there are no warm pools yet, every instance starts cold.
+    /// Warm instances kept per namespace: pods that wait with everything up but the function.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pool: Option<Pool>,
     /// Resources of functions that name none.
@@ -102,11 +102,21 @@ pub struct Build {
     pub manifests: Vec<String>,
 }
 
-/// Warm instances kept per namespace.
+/// Warm instances kept per namespace: pods that wait with everything up but the function.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Pool {
-    /// How many instances wait in each namespace that uses the runtime.
+    /// How many instances wait in each namespace that has functions of the runtime which may be at zero. 0 is no pool.
     #[schemars(range(min = 0, max = 100))]
     pub size: u32,
+    /// How many may wait while they are wanted often: one more for each that was claimed within a minute. Default: the size.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 100))]
+    pub max: Option<u32>,
+    /// A program that is loaded ahead and becomes the function's process. It writes the line "ready" to its standard output, reads one
+    /// line of JSON from its standard input (argv, cwd, env), and becomes that. Empty: the function's process is started when a
+    /// pod is claimed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(max = 4096)))]
+    pub command: Vec<String>,
 }

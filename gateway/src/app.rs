@@ -27,6 +27,7 @@ use crate::{
     index::Index,
     keeper,
     metrics::Collector,
+    pool,
     record::Recorder,
     refuse,
     source::Source,
@@ -163,6 +164,10 @@ impl Gateway {
 
         let (firings, firings_out) = mpsc::channel(FIRINGS);
         let (calls, calls_in) = mpsc::channel(CALLS);
+        let claiming = config.control.is_some().then(|| {
+            let offers = hub.pools.offers();
+            tokio::spawn(pool::claim(Arc::clone(&hub), offers, events.clone()))
+        });
         let controlling = config.control.clone().map(|link| {
             let config = control::Config { link, gateway: config.gateway.clone() };
             let control = Control::new(
@@ -225,6 +230,9 @@ impl Gateway {
         }
         let _ = admin_server.await;
         keeping.abort();
+        if let Some(claiming) = claiming {
+            claiming.abort();
+        }
         if let Some(log) = log {
             // Blocks until standard output took what is left, or is gone.
             tokio::task::spawn_blocking(move || log.finish()).await?;

@@ -179,6 +179,11 @@ impl Control {
                 read_announced(announced).map(Event::Announced)
             }
             Some(operator_message::Message::StartState(state)) => read_start(state),
+            Some(operator_message::Message::Pools(news)) => {
+                let tickets = self.hub.pools.hear(news);
+                self.hub.totals.pool_tickets.store(tickets as u64, Ordering::Relaxed);
+                None
+            }
             Some(operator_message::Message::Peers(peers)) => Some(Event::Peers(peers.gateways)),
             Some(operator_message::Message::FiringStored(told)) => {
                 let key = read_key(told.function.unwrap_or_default());

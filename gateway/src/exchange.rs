@@ -158,8 +158,9 @@ impl Exchange {
         if let (true, Some(function)) = (self.cold, &self.function) {
             let usable = slot.instance().since.clamp(self.started, now);
             let counts = function.live.metrics.counts();
-            counts.cold(Phase::Start, usable - self.started);
-            counts.cold(Phase::Forward, now - usable);
+            let start = slot.instance().start;
+            counts.cold(start, Phase::Start, usable - self.started);
+            counts.cold(start, Phase::Forward, now - usable);
         }
     }
 
@@ -168,7 +169,8 @@ impl Exchange {
         self.code = code;
         if let (true, Some(function)) = (self.cold, &self.function) {
             let now = self.front.shared.hub.clock.now();
-            function.live.metrics.counts().cold(Phase::Answer, now.saturating_sub(granted));
+            let start = slot.instance().start;
+            function.live.metrics.counts().cold(start, Phase::Answer, now.saturating_sub(granted));
         }
         self.slot = Some(slot);
     }

@@ -7,7 +7,7 @@ use std::sync::{
 
 use tokio::sync::mpsc;
 
-use crate::{clock::Clock, live::Live, metrics::Totals, split::Revisions};
+use crate::{clock::Clock, live::Live, metrics::Totals, pool::Pools, split::Revisions};
 
 /// Shared by all functions of a gateway.
 #[derive(Debug)]
@@ -20,6 +20,8 @@ pub struct Hub {
     pub totals: Arc<Totals>,
     /// Revisions that get requests beside those that the traffic goes to.
     pub revisions: Revisions,
+    /// The warm pools.
+    pub pools: Pools,
     bell: mpsc::Sender<Arc<Live>>,
     going: AtomicBool,
 }
@@ -41,6 +43,7 @@ impl Hub {
                 queue_capacity,
                 totals: Arc::default(),
                 revisions: Revisions::default(),
+                pools: Pools::default(),
                 bell,
                 going: AtomicBool::new(false),
             }),
@@ -59,8 +62,15 @@ impl Hub {
         self.going.load(Ordering::Relaxed)
     }
 
-    /// The first request waits for that function.
+    /// The first request waits for that function: a pod of a warm pool is claimed for it, or the operator hears of it.
     pub(crate) fn ring(&self, live: &Arc<Live>) {
+        if !(live.instances().is_empty() && self.pools.offer(live)) {
+            self.ring_operator(live);
+        }
+    }
+
+    /// The operator hears that a request waits for that function.
+    pub(crate) fn ring_operator(&self, live: &Arc<Live>) {
         let _ = self.bell.try_send(Arc::clone(live));
     }
 }

@@ -21,7 +21,7 @@ use crate::{
     clock::{Micros, micros},
     function::{Blocked, Function, Key, Seen},
     hub::Hub,
-    instance::Instance,
+    instance::{Instance, Start},
     live::Live,
     split::Split,
     table::{Routes, Table, Tables},
@@ -43,6 +43,8 @@ pub enum Event {
     PodGone(PodName),
     /// An instance called home, and the operator believed it.
     Announced(Hint),
+    /// A pod of a warm pool was claimed from here, and is ready.
+    Claimed(Hint),
     /// An instance answered a probe.
     Probed(Hint),
     /// Whether a revision can start: `Some` says why it cannot.
@@ -125,6 +127,8 @@ pub struct Index {
     unready: HashSet<PodName>,
     hints: HashMap<PodName, (Hint, Micros)>,
     instances: HashMap<PodName, Arc<Instance>>,
+    /// The uids of instances that were claimed from here.
+    claimed: HashSet<String>,
     /// Why revisions cannot start. Bounded by what the operator, which takes back what is over, says of functions that exist.
     starts: HashMap<Key, BTreeMap<String, Blocked>>,
     changed: HashSet<Key>,
@@ -150,6 +154,7 @@ impl Index {
             unready: HashSet::new(),
             hints: HashMap::new(),
             instances: HashMap::new(),
+            claimed: HashSet::new(),
             starts: HashMap::new(),
             changed: HashSet::new(),
             next_instance: 0,
@@ -168,6 +173,12 @@ impl Index {
                 let told =
                     if self.hint(hint) { &totals.by_announcement } else { &totals.announcements_refused };
                 told.fetch_add(1, Ordering::Relaxed);
+            }
+            Event::Claimed(hint) => {
+                let uid = hint.uid.clone();
+                if self.hint(hint) {
+                    self.claimed.insert(uid);
+                }
             }
             Event::Probed(hint) => {
                 if self.hint(hint) {
@@ -201,6 +212,11 @@ impl Index {
         for name in expired {
             self.drop_hint(&name);
             self.hub.totals.announcements_expired.fetch_add(1, Ordering::Relaxed);
+        }
+        if !self.claimed.is_empty() {
+            let instances: HashSet<&str> =
+                self.instances.values().map(|instance| instance.uid.as_str()).collect();
+            self.claimed.retain(|uid| instances.contains(uid.as_str()));
         }
     }
 
@@ -482,14 +498,10 @@ impl Index {
         }
         self.next_instance += 1;
         let since = self.hub.clock.now();
-        let instance = Arc::new(Instance::new(
-            self.next_instance,
-            name.name.clone(),
-            uid.clone(),
-            address,
-            limit,
-            since,
-        ));
+        let instance =
+            Instance::new(self.next_instance, name.name.clone(), uid.clone(), address, limit, since);
+        let instance =
+            Arc::new(instance.started_by(if self.claimed.contains(uid) { Start::Pool } else { Start::Pod }));
         self.instances.insert(name.clone(), Arc::clone(&instance));
         Some((revision, instance))
     }

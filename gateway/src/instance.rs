@@ -25,9 +25,20 @@ pub struct Instance {
     pub limit: u32,
     /// When the gateway first knew that it can be used.
     pub since: Micros,
+    /// How it came to be.
+    pub start: Start,
     in_flight: AtomicU32,
     rests_until: AtomicU64,
     refusals: AtomicU32,
+}
+
+/// How an instance came to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// As an ordinary pod.
+    Pod,
+    /// By a claim of this gateway's, from a warm pool.
+    Pool,
 }
 
 /// The first and the longest rest of one that is full. The first is about the time a short request takes: another
@@ -50,10 +61,17 @@ impl Instance {
             address,
             limit,
             since,
+            start: Start::Pod,
             in_flight: AtomicU32::new(0),
             rests_until: AtomicU64::new(0),
             refusals: AtomicU32::new(0),
         }
+    }
+
+    /// The same, having come to be in that way.
+    #[must_use]
+    pub fn started_by(self, start: Start) -> Self {
+        Self { start, ..self }
     }
 
     /// Requests of this gateway that are there now.

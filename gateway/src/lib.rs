@@ -24,6 +24,7 @@ pub mod metrics;
 pub mod names;
 mod outcomes;
 pub mod pace;
+pub mod pool;
 pub mod probe;
 pub mod record;
 pub mod refuse;

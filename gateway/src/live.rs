@@ -14,7 +14,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -51,6 +51,8 @@ pub struct Live {
     gone: AtomicBool,
     line: Mutex<Queue<Waiter>>,
     waiting: AtomicUsize,
+    /// Until then a claim has the start to itself.
+    claims_until: AtomicU64,
     /// Requests in the gateway, forwarded and waiting.
     pub demand: Demand,
     /// What `/metrics` tells: of the function, whichever its revision.
@@ -112,6 +114,7 @@ impl Live {
             gone: AtomicBool::new(false),
             line: Mutex::new(Queue::new(hub.queue_capacity)),
             waiting: AtomicUsize::new(0),
+            claims_until: AtomicU64::new(0),
             demand: Demand::default(),
             metrics: Arc::default(),
             outcomes: Outcomes::default(),
@@ -153,6 +156,16 @@ impl Live {
     /// How many requests wait.
     pub fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// A pod of a warm pool is being claimed: for so long the operator does not hear who waits.
+    pub(crate) fn claims_for(&self, time: Duration) {
+        self.claims_until.store(self.hub.clock.now() + micros(time), Ordering::Relaxed);
+    }
+
+    /// Whether a claim has the start to itself.
+    pub(crate) fn is_claiming(&self, now: Micros) -> bool {
+        self.claims_until.load(Ordering::Relaxed) > now
     }
 
     /// How many requests are with instances.

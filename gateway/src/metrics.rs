@@ -14,7 +14,7 @@ use flint_core::wire::ErrorCode;
 use flint_proxy::End;
 use http::StatusCode;
 
-use crate::clock::Micros;
+use crate::{clock::Micros, instance::Start};
 
 pub use collect::Collector;
 
@@ -33,8 +33,8 @@ pub struct Counts {
     pub duration: Histogram,
     /// How long a request waited, of those that did.
     pub wait: Histogram,
-    /// The phases of a start from zero, in the order of [`Phase`].
-    pub cold: [Histogram; 3],
+    /// The phases of a start from zero, in the order of [`Phase`]: by an ordinary pod, and from a warm pool.
+    pub cold: [[Histogram; 3]; 2],
     /// Attempts after the first, of one request.
     pub retries: AtomicU64,
     /// Requests that the function failed, in the order of [`Failing`].
@@ -92,6 +92,14 @@ pub struct Totals {
     pub control_connected: AtomicU64,
     /// 1 while this gateway fires the schedules.
     pub scheduler_leader: AtomicU64,
+    /// Pods of warm pools that became a function's by a claim of ours.
+    pub claims_won: AtomicU64,
+    /// Functions that have a ticket to a warm pool.
+    pub pool_tickets: AtomicU64,
+    /// Claims that came second.
+    pub claims_lost: AtomicU64,
+    /// Claims that were refused, not answered, or of a function that cannot start.
+    pub claims_failed: AtomicU64,
     /// Firings of schedules that this gateway made.
     pub firings: AtomicU64,
     /// Firings that were missed and are older than the policy repeats.
@@ -131,8 +139,8 @@ impl Counts {
     }
 
     /// Counts a phase of a start from zero.
-    pub fn cold(&self, phase: Phase, duration: Micros) {
-        self.cold[phase as usize].observe(duration);
+    pub fn cold(&self, start: Start, phase: Phase, duration: Micros) {
+        self.cold[start as usize][phase as usize].observe(duration);
     }
 }
 

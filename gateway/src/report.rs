@@ -54,7 +54,7 @@ impl Reporter {
         for live in self.hub.revisions.all() {
             self.see(&live, now);
         }
-        let report = self.report(now, |_| true);
+        let report = self.report(now, |live| !live.is_claiming(now));
         // A revision that nobody else knows of any more has had its last word, too.
         self.last
             .retain(|_, last| !(last.silent && (last.live.is_gone() || Arc::strong_count(&last.live) == 1)));
@@ -63,7 +63,7 @@ impl Reporter {
 
     /// A report of the functions that requests wait for.
     pub fn queued(&mut self, now: Micros) -> Report {
-        self.report(now, |live| live.waiting() > 0)
+        self.report(now, |live| live.waiting() > 0 && !live.is_claiming(now))
     }
 
     /// A report of one function that has just begun to be waited for.

@@ -14,7 +14,13 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 
-use crate::{changes::Changes, key::Key, listen::Listener, stores::Stores};
+use crate::{
+    changes::Changes,
+    key::Key,
+    listen::Listener,
+    pool::{Claims, Told},
+    stores::Stores,
+};
 
 mod demand;
 mod failures;
@@ -53,6 +59,10 @@ pub(crate) struct Control {
     pub(crate) gateways: Arc<Gateways>,
     /// The instances that called home.
     pub(crate) instances: Instances,
+    /// Pods from warm pools, and whose they are.
+    pub(crate) claims: Claims,
+    /// What gateways know of warm pools.
+    pub(crate) pools: Told,
     /// The functions that cannot start.
     pub(crate) failures: Failures,
     /// Functions that wait, came to life, or have a new instance.
@@ -98,6 +108,8 @@ impl Control {
             demand: Demand::new(stores.clone(), wake.clone()),
             gateways: Arc::new(Gateways::new(most_gateways)),
             instances: Instances::new(stores.clone()),
+            claims: Claims::new(stores.clone()),
+            pools: Told::default(),
             failures: Failures::default(),
             wake,
             preparing: Preparing::default(),
@@ -124,7 +136,8 @@ impl Control {
     fn news(&self) -> Vec<OperatorMessage> {
         let failures = self.failures.all().into_iter().map(Message::StartState);
         let recent = self.instances.recent().into_iter().map(Message::Announced);
-        failures.chain(recent).map(|message| OperatorMessage { message: Some(message) }).collect()
+        let news = failures.chain(recent).map(|message| OperatorMessage { message: Some(message) });
+        news.chain(self.pools.all()).collect()
     }
 }
 

@@ -34,7 +34,7 @@ mod design;
 mod news;
 mod orphans;
 mod plan;
-mod pod;
+pub(crate) mod pod;
 pub(crate) mod problem;
 mod source;
 mod status;

@@ -13,7 +13,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use flint_core::wire;
+use flint_core::{pool::CLAIMED_PATH, wire};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited, combinators::BoxBody};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
@@ -31,6 +31,7 @@ use crate::{
     build::Depot,
     control::Control,
     listen::{Connection, Listener},
+    pool::{Recorder, Unrecorded},
     stores::Stores,
 };
 
@@ -43,6 +44,7 @@ pub(crate) struct Home {
     packages: Packages,
     depot: Depot,
     leader: watch::Receiver<bool>,
+    recorder: Option<Recorder>,
 }
 
 pub(crate) type Answer = Response<BoxBody<Bytes, io::Error>>;
@@ -70,16 +72,22 @@ impl Home {
         depot: Depot,
         leader: watch::Receiver<bool>,
     ) -> Self {
-        Self { master, stores, control, packages, depot, leader }
+        Self { master, stores, control, packages, depot, leader, recorder: None }
+    }
+
+    /// Has claims of pods from warm pools put on record.
+    pub(crate) fn recording(self, recorder: Recorder) -> Self {
+        Self { recorder: Some(recorder), ..self }
     }
 
     async fn answer(&self, source: SocketAddr, request: Request<Incoming>) -> Answer {
         let path = request.uri().path();
         match (request.method(), path, path.strip_prefix("/packages/")) {
             (&Method::POST, "/announce", _) => self.announce(source.ip(), request).await,
+            (&Method::POST, CLAIMED_PATH, _) => self.claimed(source.ip(), request).await,
             _ if path.starts_with("/builds/") => self.builder(request).await,
             (&Method::GET, _, Some(digest)) => self.packages.answer(digest, request.headers()).await,
-            (_, "/announce", _) | (_, _, Some(_)) => {
+            (_, "/announce" | CLAIMED_PATH, _) | (_, _, Some(_)) => {
                 refusal(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "no such method here")
             }
             _ => refusal(StatusCode::NOT_FOUND, "not_found", "there is nothing here"),
@@ -96,29 +104,12 @@ impl Home {
     }
 
     async fn announce(&self, source: IpAddr, request: Request<Incoming>) -> Answer {
-        if !*self.leader.borrow() {
-            return refusal(StatusCode::SERVICE_UNAVAILABLE, "not_leader", "another operator leads");
-        }
-        let (head, body) = request.into_parts();
-        let signature = head
-            .headers
-            .get(wire::SIGNATURE_HEADER)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default();
-        let body = match tokio::time::timeout(READ_LIMIT, Limited::new(body, BODY_LIMIT).collect()).await {
-            Ok(Ok(body)) => body.to_bytes(),
-            Ok(Err(_)) => {
-                return refusal(
-                    StatusCode::PAYLOAD_TOO_LARGE,
-                    "request_too_large",
-                    "no announcement is as long",
-                );
-            }
-            Err(_) => {
-                return refusal(StatusCode::REQUEST_TIMEOUT, "timeout", "the announcement did not arrive");
-            }
+        let (signature, body) = match self.read(request).await {
+            Ok(read) => read,
+            Err(answer) => return answer,
         };
-        match announce::verify(&self.master, &self.stores, source, signature, &body) {
+        let claims = &self.control.claims;
+        match announce::verify(&self.master, &self.stores, claims, source, &signature, &body) {
             Ok(announcement) => {
                 tracing::debug!(
                     pod = announcement.pod,
@@ -126,9 +117,7 @@ impl Home {
                     "an instance called home"
                 );
                 self.control.announce(announcement);
-                let mut answer = Response::default();
-                *answer.status_mut() = StatusCode::NO_CONTENT;
-                answer
+                nothing()
             }
             Err(refused) => {
                 if refused == Refused::Unknown {
@@ -140,6 +129,45 @@ impl Home {
                 self.control.metrics.announcement_refused(refused.reason());
                 refusal(refused.status(), refused.reason(), &refused.to_string())
             }
+        }
+    }
+
+    /// A pod from a warm pool says whose it is. The answer comes when that is on record.
+    async fn claimed(&self, source: IpAddr, request: Request<Incoming>) -> Answer {
+        let (signature, body) = match self.read(request).await {
+            Ok(read) => read,
+            Err(answer) => return answer,
+        };
+        let Some(recorder) = &self.recorder else {
+            return refusal(StatusCode::NOT_FOUND, "not_found", "there are no warm pools here");
+        };
+        let Err(error) = recorder.record(source, &signature, &body).await else { return nothing() };
+        let status = match &error {
+            Unrecorded::Malformed => StatusCode::BAD_REQUEST,
+            Unrecorded::Signature | Unrecorded::Foreign => StatusCode::FORBIDDEN,
+            // Both may be otherwise in a moment: the pod tries again.
+            Unrecorded::Unknown | Unrecorded::Write(_) => StatusCode::CONFLICT,
+        };
+        let cause = std::error::Error::source(&error).map(ToString::to_string);
+        tracing::warn!(%source, %error, cause, "a claim is not on record");
+        refusal(status, "unrecorded", &error.to_string())
+    }
+
+    /// A signature and a small body, where this operator leads.
+    async fn read(&self, request: Request<Incoming>) -> Result<(String, Bytes), Answer> {
+        if !*self.leader.borrow() {
+            return Err(refusal(StatusCode::SERVICE_UNAVAILABLE, "not_leader", "another operator leads"));
+        }
+        let (head, body) = request.into_parts();
+        let signature = head.headers.get(wire::SIGNATURE_HEADER).and_then(|value| value.to_str().ok());
+        let signature = signature.unwrap_or_default().to_owned();
+        match tokio::time::timeout(READ_LIMIT, Limited::new(body, BODY_LIMIT).collect()).await {
+            Ok(Ok(body)) => Ok((signature, body.to_bytes())),
+            Ok(Err(_)) => {
+                let message = "no announcement is as long";
+                Err(refusal(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", message))
+            }
+            Err(_) => Err(refusal(StatusCode::REQUEST_TIMEOUT, "timeout", "the announcement did not arrive")),
         }
     }
 }
@@ -177,6 +205,13 @@ async fn serve_connection(home: Arc<Home>, connection: Connection) {
     if let Ok(Err(error)) = tokio::time::timeout(CONNECTION_LIMIT, serve).await {
         tracing::debug!(%source, %error, "a connection ended badly");
     }
+}
+
+/// An answer that says yes and nothing else.
+fn nothing() -> Answer {
+    let mut answer = Response::new(whole(Bytes::new()));
+    *answer.status_mut() = StatusCode::NO_CONTENT;
+    answer
 }
 
 /// A refusal in the contract's JSON.

@@ -15,6 +15,7 @@ mod metrics;
 mod overlay;
 mod package;
 mod packages;
+mod pool;
 mod process;
 #[cfg(test)]
 mod rbac;

@@ -28,6 +28,7 @@ use crate::{
     leader,
     metrics::Metrics,
     packages::{Kept, Storehouse, Volume, sweep},
+    pool::{self, Recorder},
     scaler,
     schedules::Schedules,
     stores::Stores,
@@ -105,9 +106,18 @@ async fn operate(args: Args) -> anyhow::Result<()> {
     let caches = Caches::open(&args.package_dir, args.build_cache_capacity)
         .with_context(|| format!("the folder of caches in {} cannot be used", args.package_dir.display()))?;
     let master = settings.master_key.bytes().to_vec();
+    let pool_metrics = pool::Metrics::new(&registry)?;
+    let recorder = Recorder::new(
+        client.clone(),
+        stores.clone(),
+        Arc::clone(&control),
+        master.clone(),
+        pool_metrics.clone(),
+    );
     let most = (builds.unpacked, builds.cache);
     let depot = Depot::new(master.clone(), stores.clone(), Arc::clone(&volume), Arc::new(caches), most);
     let home = Home::new(master, stores.clone(), Arc::clone(&control), packages, depot, leader.clone());
+    let home = home.recording(recorder);
     tasks.spawn(home::serve(home_listener, Arc::new(home), servers.clone()));
     let serving = control::serve(
         control_listener,
@@ -153,6 +163,7 @@ async fn operate(args: Args) -> anyhow::Result<()> {
     if acquired {
         metrics.leads(true);
         leads.send_replace(true);
+        let pool_settings = Arc::clone(&settings);
         let applier = Applier::new(client.clone(), flint_api::labels::FIELD_MANAGER);
         let builds = Builds::new(applier.clone(), stores.clone(), Arc::clone(&settings), builds, volume);
         let context = Arc::new(function::Context::new(
@@ -168,6 +179,16 @@ async fn operate(args: Args) -> anyhow::Result<()> {
             Arc::new(builds),
             usize::from(args.max_starting),
         ));
+        let pools = pool::Context {
+            applier: applier.clone(),
+            stores: stores.clone(),
+            control: Arc::clone(&control),
+            settings: pool_settings,
+            events: Events::new(client.clone(), "flint-operator", &args.pod_name),
+            holding: holding.clone(),
+            metrics: pool_metrics,
+        };
+        work.spawn(pool::run(pools, working.clone()));
         let namespace = args.pod_namespace.clone();
         work.spawn(leader::advertise(applier, namespace, args.pod_ip, holding.clone(), working.clone()));
         work.spawn(function::run(context, working.clone()));

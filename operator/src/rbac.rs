@@ -163,9 +163,13 @@ async fn the_operator_does_what_is_written_and_nothing_else() {
     settled().await;
     assert!(server.objects("Deployment").is_empty());
 
-    // The scaler's own tests show what it writes.
+    // The scaler's and the warm pools' own tests show what they write.
     let mut done: BTreeSet<Right> = server.requests().iter().flat_map(rights).collect();
-    done.insert(("apps".into(), "deployments/scale".into(), "patch".into()));
+    for (group, resource, verb) in
+        [("apps", "deployments/scale", "patch"), ("", "pods", "patch"), ("", "pods", "delete")]
+    {
+        done.insert((group.into(), resource.into(), verb.into()));
+    }
     assert_eq!(done, documented("Operator"));
     stop.cancel();
 }

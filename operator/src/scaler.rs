@@ -35,7 +35,8 @@ use std::{
 
 use flint_api::labels;
 use flint_core::scale::{Scaler as Memory, Seen};
-use k8s_openapi::api::apps::v1::Deployment;
+use flint_kube::Applier;
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
 use kube::{
     Api, Client,
     api::{Patch, PatchParams},
@@ -221,12 +222,13 @@ impl Scaler {
             hash_map::Entry::Vacant(entry) => {
                 // What was averaged while nobody could look at it is long past.
                 target.take(&self.control, key);
-                let seen = seen(&target, target.present, &reading);
+                let seen = seen(&target, target.present + target.bridging(), &reading);
                 let gauges = target.main.then(|| self.metrics.gauges(key));
                 entry.insert(Active::new(Memory::new(time, &seen, &target.spec), gauges))
             }
         };
-        let seen = seen(&target, active.present(&target, now), &reading);
+        let deployed = active.present(&target, now);
+        let seen = seen(&target, deployed + target.bridging(), &reading);
         let starting = seen.ready == 0 && seen.waiting > 0;
         if why == Why::Woken && !starting && active.decided.is_some_and(|decided| now - decided < WOKEN_PACE)
         {
@@ -251,8 +253,18 @@ impl Scaler {
         // One that has not proved itself is raised for those who wait, and otherwise by the reconciler, which has them take turns.
         let unproved = target.floor > 0 && seen.waiting == 0;
         let to = if unproved { decision.desired.min(seen.present) } else { decision.desired }.max(kept);
-        if to != seen.present {
-            self.write(unit, target.revision, seen.present, to, &reading);
+        let share = target.share(to, &reading);
+        if why == Why::Tick && share.retire > 0 {
+            retire(&self.client, &self.control, key, &target, share.retire);
+        }
+        // Woken, it only ever raises; a descent keeps to the ticks.
+        let to = if why == Why::Tick || target.bridges.is_empty() {
+            share.deployment
+        } else {
+            share.deployment.max(deployed)
+        };
+        if to != deployed {
+            self.write(unit, target.revision, deployed, to, &reading);
         } else if !active.writing && active.memory.is_idle(time, &seen, &target.spec) {
             self.active.remove(unit);
         }
@@ -422,10 +434,35 @@ fn seen(target: &Target, present: u32, reading: &Reading) -> Seen {
 
 fn is_at_rest(target: &Target, reading: &Reading) -> bool {
     target.present == 0
+        && target.bridges.is_empty()
         && target.spec.min == 0
         && reading.waiting == 0
         && reading.in_flight == 0
         && reading.sample.concurrency == 0.0
+}
+
+/// Ends instances that came from a pool, the oldest first. They finish what they are at.
+fn retire(client: &Client, control: &Arc<Control>, key: &Key, target: &Target, count: u32) {
+    for bridge in target.bridges.iter().take(count as usize) {
+        tracing::info!(function = %key, pod = bridge.pod, "an instance from a pool ends");
+        control.claims.retire(&bridge.uid);
+        let (client, control) = (client.clone(), Arc::clone(control));
+        let (namespace, pod, uid) = (key.namespace.clone(), bridge.pod.clone(), bridge.uid.clone());
+        // Not one of `writes`, of which a function has one at a time.
+        tokio::spawn(async move {
+            let applier = Applier::new(client, labels::FIELD_MANAGER);
+            let deleted =
+                tokio::time::timeout(WRITE_LIMIT, applier.delete::<Pod>(&namespace, &pod, Some(&uid)));
+            match deleted.await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => {
+                    tracing::warn!(namespace, pod, %error, "an instance from a pool was not ended");
+                    control.claims.keep(&uid);
+                }
+                Err(_) => control.claims.keep(&uid),
+            }
+        });
+    }
 }
 
 async fn scale(api: &Api<Deployment>, name: &str, replicas: u32) -> Result<(), Failed> {

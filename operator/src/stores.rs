@@ -55,6 +55,7 @@ pub(crate) struct Stores {
     /// Which function waits for which build.
     pub(crate) wanted: Wanted,
     changes: Changes,
+    pool_changes: Changes,
 }
 
 /// A store that also finds objects by the function that they belong to.
@@ -107,6 +108,7 @@ impl Stores {
             builders,
             wanted: Wanted::default(),
             changes: Changes::default(),
+            pool_changes: Changes::default(),
         };
 
         let (all, m, heard) = (Api::all(client.clone()), metrics.clone(), stores.clone());
@@ -212,6 +214,16 @@ impl Stores {
         self.changes.subscribe()
     }
 
+    /// Hears of every namespace in which something of a warm pool changes from now on, as a key without a name.
+    pub(crate) fn subscribe_pools(&self) -> Subscription {
+        self.pool_changes.subscribe()
+    }
+
+    /// Tells them that something of a pool in the namespace changed.
+    pub(crate) fn touch_pools(&self, namespace: &str) {
+        self.pool_changes.touch(&Key::new(namespace, ""));
+    }
+
     /// Tells every subscriber of a function that something outside the watches changed it.
     pub(crate) fn touch(&self, key: &Key) {
         self.changes.touch(key);
@@ -247,6 +259,11 @@ impl Stores {
     {
         if let Some(key) = index.note(object) {
             self.changes.touch(&key);
+        }
+        let labels = object.meta().labels.as_ref();
+        let of_pool = |name: &str| labels.is_some_and(|labels| labels.contains_key(name));
+        if of_pool(labels::POOL) || of_pool(labels::FROM_POOL) {
+            self.touch_pools(object.meta().namespace.as_deref().unwrap_or_default());
         }
     }
 

@@ -1,10 +1,12 @@
-//! The admin port: `/healthz`, `/readyz`, `/metrics`, and `/drained` for the container beside us.
+//! The admin port: `/healthz`, `/readyz`, `/metrics`, `/drained` for the container beside us, and claims.
 
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
+use flint_core::pool::CLAIM_PATH;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -15,30 +17,88 @@ use tokio::net::TcpListener;
 
 use crate::answer::Answer;
 use crate::instance::{Health, Instance};
+use crate::pool::Desk;
 
 /// Probes and scrapers come often or open a new connection.
 const IDLE: Duration = Duration::from_secs(120);
 /// How often a container that waits to end looks whether it may: far below what anybody notices at a pod's end.
 const DRAINED_LOOK: Duration = Duration::from_millis(50);
 
+/// What the port speaks of: an instance, or a pod that waits to become one.
+pub(crate) struct Admin {
+    desk: Option<Desk>,
+    loaded: AtomicBool,
+    instance: OnceLock<Arc<Instance>>,
+}
+
 /// Serves the admin port, for ever.
-pub async fn serve(instance: Arc<Instance>, listener: TcpListener) {
+pub(crate) async fn serve(admin: Arc<Admin>, listener: TcpListener) {
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             tokio::time::sleep(Duration::from_millis(10)).await;
             continue;
         };
         let _ = stream.set_nodelay(true);
-        let instance = instance.clone();
+        let admin = admin.clone();
         tokio::spawn(async move {
             let service = service_fn(|request| {
-                let instance = instance.clone();
-                async move { Ok::<_, Infallible>(answer(&instance, &request).await) }
+                let admin = admin.clone();
+                async move { Ok::<_, Infallible>(admin.answer(request).await) }
             });
             let mut builder = http1::Builder::new();
             builder.timer(TokioTimer::new()).header_read_timeout(IDLE);
             let _ = builder.serve_connection(TokioIo::new(stream), service).await;
         });
+    }
+}
+
+// === impl Admin ===
+
+impl Admin {
+    /// Of an instance.
+    pub(crate) fn of(instance: Arc<Instance>) -> Self {
+        Self { desk: None, loaded: AtomicBool::new(true), instance: OnceLock::from(instance) }
+    }
+
+    /// Of a pod that waits for a claim, once it has loaded.
+    pub(crate) fn waiting(desk: Desk) -> Self {
+        Self { desk: Some(desk), loaded: AtomicBool::new(false), instance: OnceLock::new() }
+    }
+
+    /// It has loaded: a claim finds everything up.
+    pub(crate) fn loaded(&self) {
+        self.loaded.store(true, Ordering::Relaxed);
+    }
+
+    /// It has been claimed.
+    pub(crate) fn claimed(&self, instance: Arc<Instance>) {
+        // There is one claim only.
+        let _ = self.instance.set(instance);
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Response<Answer> {
+        if request.uri().path() == CLAIM_PATH {
+            return match &self.desk {
+                Some(desk) => desk.claim(request).await,
+                None => Desk::none(),
+            };
+        }
+        match self.instance.get() {
+            Some(instance) => answer(instance, &request).await,
+            None => self.waiting_answer(request.uri().path()),
+        }
+    }
+
+    fn waiting_answer(&self, path: &str) -> Response<Answer> {
+        let loaded = self.loaded.load(Ordering::Relaxed);
+        match path {
+            "/healthz" => text(StatusCode::OK, "ok\n".to_owned()),
+            "/readyz" if loaded => text(StatusCode::OK, "waiting for a claim\n".to_owned()),
+            "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "the pool's process is loading\n".to_owned()),
+            // What metrics there are belongs to functions.
+            "/metrics" => text(StatusCode::OK, String::new()),
+            _ => text(StatusCode::NOT_FOUND, "there are /healthz, /readyz and /claim here\n".to_owned()),
+        }
     }
 }
 

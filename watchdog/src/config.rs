@@ -139,7 +139,7 @@ impl Config {
         let mode = vars
             .parsed("FLINT_MODE", "lambda, http or process")?
             .ok_or(ConfigError::Missing("FLINT_MODE"))?;
-        let command = command(&vars)?;
+        let command = command(&vars, "FLINT_COMMAND")?;
         if command.is_empty() && mode != ModeKind::Http {
             return Err(ConfigError::Conflict(
                 "FLINT_COMMAND is empty: lambda and process mode need a program to start",
@@ -196,7 +196,7 @@ impl Config {
 }
 
 /// The `FLINT_*` ones are ours; three of them are the child's too.
-fn split(vars: impl IntoIterator<Item = (OsString, OsString)>) -> (Vars, Variables) {
+pub(crate) fn split(vars: impl IntoIterator<Item = (OsString, OsString)>) -> (Vars, Variables) {
     let (mut ours, mut theirs) = (Vars(Vec::new()), Variables::new());
     for (name, value) in vars {
         match name.to_str().filter(|name| name.starts_with("FLINT_")) {
@@ -212,10 +212,10 @@ fn split(vars: impl IntoIterator<Item = (OsString, OsString)>) -> (Vars, Variabl
     (ours, theirs)
 }
 
-fn command(vars: &Vars) -> Result<Vec<String>, ConfigError> {
-    let Some(value) = vars.text("FLINT_COMMAND")? else { return Ok(Vec::new()) };
+pub(crate) fn command(vars: &Vars, name: &'static str) -> Result<Vec<String>, ConfigError> {
+    let Some(value) = vars.text(name)? else { return Ok(Vec::new()) };
     let command: Vec<String> = serde_json::from_str(&value).map_err(|_| ConfigError::Invalid {
-        name: "FLINT_COMMAND",
+        name,
         value,
         expected: r#"a JSON array of strings like ["./bootstrap"]"#,
     })?;
@@ -244,11 +244,12 @@ fn package(vars: &Vars) -> Result<Option<PackageSource>, ConfigError> {
 
 // === impl Vars ===
 
-struct Vars(Vec<(String, OsString)>);
+/// The variables that are ours.
+pub(crate) struct Vars(Vec<(String, OsString)>);
 
 impl Vars {
     /// An empty variable is as good as none.
-    fn text(&self, name: &'static str) -> Result<Option<String>, ConfigError> {
+    pub(crate) fn text(&self, name: &'static str) -> Result<Option<String>, ConfigError> {
         let Some((_, value)) = self.0.iter().find(|(key, _)| key == name) else { return Ok(None) };
         let text = value.to_str().ok_or_else(|| ConfigError::Invalid {
             name,
@@ -258,7 +259,7 @@ impl Vars {
         Ok((!text.is_empty()).then(|| text.to_owned()))
     }
 
-    fn parsed<T: FromStr>(
+    pub(crate) fn parsed<T: FromStr>(
         &self,
         name: &'static str,
         expected: &'static str,
@@ -268,7 +269,7 @@ impl Vars {
         Ok(Some(parsed))
     }
 
-    fn url(&self, name: &'static str) -> Result<Option<Uri>, ConfigError> {
+    pub(crate) fn url(&self, name: &'static str) -> Result<Option<Uri>, ConfigError> {
         let expected = "an http:// URL";
         let Some(url) = self.parsed::<Uri>(name, expected)? else { return Ok(None) };
         if url.scheme_str() != Some("http") || url.host().is_none_or(str::is_empty) {

@@ -1,10 +1,12 @@
 //! What every part of the watchdog shares: one function's instance.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -14,6 +16,7 @@ use crate::gate::Gate;
 use crate::logs::{Level, Logger};
 use crate::memory::MemoryMeter;
 use crate::metrics::{Gauges, Metrics};
+use crate::pool::Warm;
 use crate::termination::Failure;
 
 /// One function's instance.
@@ -27,17 +30,32 @@ pub struct Instance {
     /// Admission.
     pub gate: Gate,
     /// Waits for children.
-    pub reaper: Reaper,
+    pub reaper: Arc<Reaper>,
     /// Measures memory.
     pub memory: MemoryMeter,
-    /// When the watchdog started.
+    /// When the watchdog started, or was claimed.
     pub started: Instant,
+    /// The pool that it waited in before it was claimed.
+    pub pool: Option<String>,
+    /// Where home was last, so that its name need not be resolved.
+    pub home_address: Option<SocketAddr>,
+    warm: Mutex<Option<Warm>>,
     health: watch::Sender<Health>,
     failure: watch::Sender<Option<Failure>>,
     /// The children alive, for memory and the end.
     children: Mutex<Vec<i32>>,
     /// Counts the requests whose ids had to be changed.
     renamed: AtomicUsize,
+}
+
+/// What an instance brings with it from the pool that it waited in.
+pub(crate) struct Origin {
+    /// The pool's name.
+    pub(crate) pool: String,
+    /// Where home is.
+    pub(crate) home: Option<SocketAddr>,
+    /// The process that waits to become the function's.
+    pub(crate) warm: Option<Warm>,
 }
 
 /// Whether requests can be worked on.
@@ -55,19 +73,55 @@ impl Instance {
     /// An instance that is not ready yet.
     #[must_use]
     pub fn new(config: Config, log: Logger, started: Instant) -> Arc<Self> {
-        Arc::new(Self {
+        Arc::new(Self::build(config, log, started, Arc::new(Reaper::new()), None))
+    }
+
+    /// The instance that a pod from a pool has become.
+    pub(crate) fn of_pool(
+        config: Config,
+        log: Logger,
+        claimed: Instant,
+        reaper: Arc<Reaper>,
+        origin: Origin,
+    ) -> Arc<Self> {
+        Arc::new(Self::build(config, log, claimed, reaper, Some(origin)))
+    }
+
+    fn build(
+        config: Config,
+        log: Logger,
+        started: Instant,
+        reaper: Arc<Reaper>,
+        origin: Option<Origin>,
+    ) -> Self {
+        let Origin { pool, home, warm } =
+            origin.unwrap_or(Origin { pool: String::new(), home: None, warm: None });
+        Self {
             gate: Gate::new(config.concurrency),
             log,
             metrics: Metrics::default(),
-            reaper: Reaper::new(),
+            reaper,
             memory: MemoryMeter::new(std::process::id() == 1),
             started,
+            pool: (!pool.is_empty()).then_some(pool),
+            home_address: home,
+            warm: Mutex::new(warm),
             health: watch::Sender::new(Health::NotReady("starting")),
             failure: watch::Sender::new(None),
             children: Mutex::default(),
             renamed: AtomicUsize::new(0),
             config,
-        })
+        }
+    }
+
+    /// Where the process that was loaded ahead expects its Runtime API.
+    pub(crate) fn take_warm_api(&self) -> Option<TcpListener> {
+        self.warm.lock().as_mut()?.take_api()
+    }
+
+    /// The process that was loaded ahead, for the first child.
+    pub(crate) fn take_warm(&self) -> Option<Warm> {
+        self.warm.lock().take()
     }
 
     /// The child is ready.

@@ -3,7 +3,7 @@
 //! It fetches the code, starts the child, serves its requests in one of three modes, ends work at its deadline, carries the
 //! child's log, and shows in the pod's status why something ended. One thread, no Kubernetes client.
 
-pub mod admin;
+mod admin;
 pub mod announce;
 pub mod answer;
 pub mod child;
@@ -16,6 +16,7 @@ pub mod memory;
 pub mod metrics;
 pub mod mode;
 pub mod package;
+pub mod pool;
 pub mod report;
 pub mod restart;
 pub mod run;

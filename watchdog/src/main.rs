@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use flint_watchdog::config::Config;
+use flint_watchdog::pool::{self, PoolConfig};
 use flint_watchdog::run;
 use tokio::time::Instant;
 
@@ -14,7 +15,14 @@ flint-watchdog: the first process in a function's pod
 
 It takes no arguments but --help and --version. What it runs is said by the environment: FLINT_FUNCTION,
 FLINT_MODE (lambda, http or process), FLINT_COMMAND (a JSON array) and the others in docs/internals.md.
+With FLINT_POOL it waits in a warm pool until it is claimed for a function.
 ";
+
+/// What the environment describes.
+enum Life {
+    Instance(Config),
+    Waiting(PoolConfig),
+}
 
 fn main() -> ExitCode {
     let started = Instant::now();
@@ -35,8 +43,14 @@ fn main() -> ExitCode {
             return ExitCode::from(WRONG_CONFIGURATION);
         }
     }
-    let config = match Config::from_vars(std::env::vars_os()) {
-        Ok(config) => config,
+    let vars: Vec<_> = std::env::vars_os().collect();
+    let life = match PoolConfig::from_vars(&vars) {
+        Ok(Some(pool)) => Ok(Life::Waiting(pool)),
+        Ok(None) => Config::from_vars(vars).map(Life::Instance),
+        Err(error) => Err(error),
+    };
+    let life = match life {
+        Ok(life) => life,
         Err(error) => {
             eprintln!("flint-watchdog: {error}");
             return ExitCode::from(WRONG_CONFIGURATION);
@@ -49,7 +63,12 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let code = runtime.block_on(run::run(config, started));
+    let code = runtime.block_on(async {
+        match life {
+            Life::Instance(config) => run::run(config, started).await,
+            Life::Waiting(config) => pool::run(config, started).await,
+        }
+    });
     // A thread that still resolves a name or unpacks must not hold up the end.
     runtime.shutdown_background();
     code.unwrap_or_else(|error| {

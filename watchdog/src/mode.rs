@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 
 use self::http::Proxy;
 use self::lambda::Lambda;
+pub(crate) use self::lambda::defaults;
 use self::process::Runner;
 use crate::answer::Answer;
 use crate::config::ModeKind;

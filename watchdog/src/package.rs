@@ -60,7 +60,7 @@ enum FetchError {
 pub async fn install(instance: &Arc<Instance>) -> Result<(), Failure> {
     let Some(source) = &instance.config.package else { return Ok(()) };
     let began = Instant::now();
-    let mut line = Line::new(&source.url);
+    let mut line = Line::new(&source.url, instance.home_address);
     let mut pause = FIRST_PAUSE;
     let mut wrong_digests = 0;
     loop {

@@ -10,12 +10,13 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::admin::{self, Admin};
 use crate::config::Config;
 use crate::instance::Instance;
 use crate::logs::{Field, Level, Logger, Sink};
 use crate::mode::Mode;
 use crate::server::Server;
-use crate::{admin, announce, package};
+use crate::{announce, package};
 
 /// A child that was asked to end may take this long; then it is ended.
 const CHILDS_GRACE: Duration = Duration::from_secs(2);
@@ -24,32 +25,58 @@ const LAST_WORD: Duration = Duration::from_millis(200);
 /// On top of the function's timeout: the news of the end, and the last bytes.
 const DRAIN_SLACK: Duration = Duration::from_secs(4);
 
+/// Both ports, bound.
+pub(crate) struct Sockets {
+    /// For gateways.
+    pub(crate) traffic: TcpListener,
+    /// For kubelet, metrics and claims.
+    pub(crate) admin: TcpListener,
+}
+
+/// The signals by which the watchdog is told to end.
+pub(crate) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
 /// Runs an instance until it is told to end or cannot go on.
 ///
 /// # Errors
 /// When standard output, the signals or the ports cannot be had.
 pub async fn run(config: Config, started: Instant) -> io::Result<ExitCode> {
     let log = Logger::new(Sink::stdout()?, config.log_level, &config.identity);
-    let traffic = bind(config.bind, config.port).await?;
-    let admin = bind(config.bind, config.admin_port).await?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let Sockets { traffic, admin } = Sockets::bind(config.bind, config.port, config.admin_port).await?;
+    let signals = Signals::new()?;
+    say_listening(&log, traffic.local_addr()?.port(), admin.local_addr()?.port(), started);
     let instance = Instance::new(config, log, started);
-    let port = traffic.local_addr()?.port();
+    let reaper = instance.reaper.clone();
+    tokio::spawn(async move { reaper.run().await });
+    tokio::spawn(admin::serve(Arc::new(Admin::of(instance.clone())), admin));
+    live(instance, traffic, signals).await
+}
+
+/// The ports are taken; what follows them may be by chance, so the log tells them.
+pub(crate) fn say_listening(log: &Logger, port: u16, admin_port: u16, started: Instant) {
     let fields = [
         ("port", Field::Count(port.into())),
-        ("adminPort", Field::Count(admin.local_addr()?.port().into())),
+        ("adminPort", Field::Count(admin_port.into())),
         ("sinceStartMs", Field::Millis(started.elapsed().as_secs_f64() * 1000.0)),
     ];
-    instance.log.log(Level::Info, None, "listening", &fields);
+    log.log(Level::Info, None, "listening", &fields);
+}
 
+/// An instance's life, once its log, its reaper and its admin port are there.
+pub(crate) async fn live(
+    instance: Arc<Instance>,
+    traffic: TcpListener,
+    mut signals: Signals,
+) -> io::Result<ExitCode> {
+    let port = traffic.local_addr()?.port();
     let mode = Mode::new(&instance);
     let server = Server::new(instance.clone(), mode.clone());
-    let reaping = instance.clone();
-    tokio::spawn(async move { reaping.reaper.run().await });
-    tokio::spawn(admin::serve(instance.clone(), admin));
     tokio::spawn(server.clone().serve(traffic));
     tokio::spawn(announce::announce(instance.clone(), port));
+    tokio::spawn(announce::claimed(instance.clone()));
     tokio::spawn(start(instance.clone(), mode.clone()));
 
     tokio::select! {
@@ -61,14 +88,14 @@ pub async fn run(config: Config, started: Instant) -> io::Result<ExitCode> {
             instance.log.flush();
             return Ok(ExitCode::FAILURE);
         }
-        () = told_to_end(&mut terminate, &mut interrupt) => {}
+        () = signals.told_to_end() => {}
     }
 
     instance.log.say(Level::Info, "draining");
     let longest = instance.config.timeout + DRAIN_SLACK;
     let orderly = tokio::select! {
         drained = timeout(longest, server.drain()) => drained.is_ok(),
-        () = told_to_end(&mut terminate, &mut interrupt) => false,
+        () = signals.told_to_end() => false,
     };
     if !orderly {
         instance.log.say(Level::Warn, "ended before the last request was done");
@@ -90,10 +117,35 @@ async fn start(instance: Arc<Instance>, mode: Mode) {
     mode.start().await;
 }
 
-async fn told_to_end(terminate: &mut Signal, interrupt: &mut Signal) {
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+// === impl Sockets ===
+
+impl Sockets {
+    /// Binds both.
+    ///
+    /// # Errors
+    /// When somebody else has one, or it is not ours to take.
+    pub(crate) async fn bind(address: IpAddr, port: u16, admin_port: u16) -> io::Result<Self> {
+        Ok(Self { traffic: bind(address, port).await?, admin: bind(address, admin_port).await? })
+    }
+}
+
+// === impl Signals ===
+
+impl Signals {
+    /// Listens to both.
+    ///
+    /// # Errors
+    /// When the kernel says no.
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Waits for either.
+    pub(crate) async fn told_to_end(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
 }
 

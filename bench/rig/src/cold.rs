@@ -53,6 +53,10 @@ pub(crate) struct Cold {
     /// What a start may take, and a function on its way to zero, in seconds.
     #[arg(long, default_value_t = 120.0)]
     patience: f64,
+    /// The function starts from a warm pool: one that is filled is waited for before each start, and the starts that came from it are
+    /// counted.
+    #[arg(long)]
+    pool: bool,
     /// Where results are written.
     #[arg(long, default_value = "bench/results")]
     results: PathBuf,
@@ -71,6 +75,21 @@ struct Results {
     ratio_p95: f64,
     flint_samples_ms: Vec<f64>,
     floor_samples_ms: Vec<f64>,
+    /// The request after each start.
+    second_ms: Times,
+    /// Starts from a warm pool, with `--pool`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from_pool: Option<usize>,
+}
+
+/// What the rounds gave, in milliseconds.
+#[derive(Default)]
+struct Rounds {
+    runtime: String,
+    flint: Vec<f64>,
+    second: Vec<f64>,
+    floor: Vec<f64>,
+    from_pool: usize,
 }
 
 struct Floor {
@@ -89,8 +108,9 @@ impl Cold {
         let floor = self.floor(&client).await?;
         let outcome = self.rounds(&client, &floor).await;
         floor.remove().await?;
-        let (runtime, flint, plain) = outcome?;
+        let Rounds { runtime, flint, second, floor: plain, from_pool } = outcome?;
         let (flint_ms, floor_ms) = (Times::of_samples(&flint), Times::of_samples(&plain));
+        let second_ms = Times::of_samples(&second);
         let results = Results {
             function: format!("{}/{}", self.function_namespace, self.function_name),
             runtime,
@@ -101,17 +121,25 @@ impl Cold {
             ratio_p95: flint_ms.p95 / floor_ms.p95,
             flint_samples_ms: flint,
             floor_samples_ms: plain,
+            second_ms,
+            from_pool: self.pool.then_some(from_pool),
         };
         println!("\n{:20} {:>8} {:>8} {:>8} {:>8}", "ms", "p50", "p95", "min", "max");
-        for (name, times) in [("Flint", flint_ms), ("plain Kubernetes", floor_ms)] {
-            println!("{name:20} {:>8.0} {:>8.0} {:>8.0} {:>8.0}", times.p50, times.p95, times.min, times.max);
+        for (name, times) in
+            [("Flint", flint_ms), ("Flint, second", second_ms), ("plain Kubernetes", floor_ms)]
+        {
+            println!("{name:20} {:>8.1} {:>8.1} {:>8.1} {:>8.1}", times.p50, times.p95, times.min, times.max);
+        }
+        if self.pool {
+            println!("{from_pool} of {} starts came from the pool", self.n);
         }
         println!("{:20} {:>8.2} {:>8.2}", "ratio", results.ratio_p50, results.ratio_p95);
-        let benchmark = format!("cold-start-{}", self.function_name.trim_start_matches("bench-"));
+        let kind = if self.pool { "pool-start" } else { "cold-start" };
+        let benchmark = format!("{kind}-{}", self.function_name.trim_start_matches("bench-"));
         Report { benchmark: &benchmark, date: now(), machine, results }.write(&self.results)
     }
 
-    async fn rounds(&self, client: &Client, floor: &Floor) -> anyhow::Result<(String, Vec<f64>, Vec<f64>)> {
+    async fn rounds(&self, client: &Client, floor: &Floor) -> anyhow::Result<Rounds> {
         let patience = Duration::from_secs_f64(self.patience);
         let functions: Api<Function> = Api::namespaced(client.clone(), &self.function_namespace);
         let function = functions.get(&self.function_name).await.context("the function is not there")?;
@@ -122,10 +150,14 @@ impl Cold {
         // Once unmeasured: the image is pulled, caches are filled.
         call(&url, patience).await?;
         floor.start().await?;
-        let (mut flint, mut plain) = (Vec::new(), Vec::new());
+        let mut rounds =
+            Rounds { runtime: function.spec.runtime.unwrap_or_else(|| "image".into()), ..Rounds::default() };
         for round in 1..=self.n {
             floor.stop().await?;
             none(&pods, &selector, patience).await?;
+            if self.pool {
+                filled(&pods, patience).await?;
+            }
             self.pause().await;
             let start = Instant::now();
             let status = call(&url, patience).await?;
@@ -133,14 +165,19 @@ impl Cold {
             if status != 200 {
                 bail!("round {round}: the function answered {status}");
             }
-            flint.push(took);
+            rounds.flint.push(took);
+            let second = Instant::now();
+            call(&url, patience).await?;
+            rounds.second.push(milliseconds(second));
 
             self.pause().await;
+            let claimed = ListParams::default().labels(&format!("{selector},flint.dev/from-pool"));
+            rounds.from_pool += usize::from(!pods.list(&claimed).await?.items.is_empty());
             let floor_took = floor.start().await?;
-            plain.push(floor_took);
-            println!("round {round:3}: Flint {took:6.0} ms, plain Kubernetes {floor_took:6.0} ms");
+            rounds.floor.push(floor_took);
+            println!("round {round:3}: Flint {took:6.1} ms, plain Kubernetes {floor_took:6.0} ms");
         }
-        Ok((function.spec.runtime.unwrap_or_else(|| "image".into()), flint, plain))
+        Ok(rounds)
     }
 
     async fn floor(&self, client: &Client) -> anyhow::Result<Floor> {
@@ -227,6 +264,30 @@ impl Floor {
     async fn remove(&self) -> anyhow::Result<()> {
         self.deployments.delete(FLOOR, &DeleteParams::default()).await?;
         Ok(())
+    }
+}
+
+/// Waits until a pod waits in a pool and is ready, and a moment more for the gateways to hear of it.
+async fn filled(pods: &Api<Pod>, patience: Duration) -> anyhow::Result<()> {
+    let start = Instant::now();
+    let list = ListParams::default().labels("flint.dev/pool");
+    loop {
+        let waiting = pods.list(&list).await?.items;
+        let ready = waiting.iter().filter(|pod| {
+            let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_deref());
+            conditions
+                .unwrap_or_default()
+                .iter()
+                .any(|condition| condition.type_ == "Ready" && condition.status == "True")
+        });
+        if ready.count() > 0 {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            return Ok(());
+        }
+        if start.elapsed() > patience {
+            bail!("no pod waits in a pool after {patience:?}: set spec.pool.size of the Runtime");
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 

@@ -157,7 +157,11 @@ impl Histogram {
             None => return,
         };
         let place = self.buckets.partition_point(|(other, _)| *other < bound);
-        self.buckets.insert(place, (bound, sample.value));
+        match self.buckets.get_mut(place) {
+            // Starts from zero are told apart by what the instance came from: here they are one.
+            Some((known, value)) if *known <= bound => *value += sample.value,
+            _ => self.buckets.insert(place, (bound, sample.value)),
+        }
     }
 
     fn add(&mut self, other: &Self) {
@@ -251,8 +255,10 @@ flint_gateway_queue_length{namespace="shop",function="cart"} 4
 flint_gateway_instances{namespace="shop",function="cart"} 5
 flint_gateway_request_duration_seconds_bucket{namespace="shop",function="cart",le="0.005"} 100
 flint_gateway_request_duration_seconds_bucket{namespace="shop",function="cart",le="+Inf"} 100
-flint_gateway_cold_start_seconds_bucket{namespace="shop",function="cart",phase="start",le="0.25"} 20
-flint_gateway_cold_start_seconds_bucket{namespace="shop",function="cart",phase="start",le="+Inf"} 20
+flint_gateway_cold_start_seconds_bucket{namespace="shop",function="cart",phase="start",from="pod",le="0.25"} 15
+flint_gateway_cold_start_seconds_bucket{namespace="shop",function="cart",phase="start",from="pod",le="+Inf"} 15
+flint_gateway_cold_start_seconds_bucket{namespace="shop",function="cart",phase="start",from="pool",le="0.25"} 5
+flint_gateway_cold_start_seconds_bucket{namespace="shop",function="cart",phase="start",from="pool",le="+Inf"} 5
 flint_gateway_functions 7
 "#;
         let functions = read(text);

@@ -9,6 +9,7 @@ mod hello;
 mod misbehaviour;
 mod network;
 mod newcomer;
+mod pools;
 mod refusals;
 mod schedules;
 mod sources;

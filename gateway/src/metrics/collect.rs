@@ -32,6 +32,7 @@ struct Families(Vec<MetricFamily>);
 
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 const FAILINGS: [&str; 3] = ["function_failed", "timeout", "cut_off"];
+const STARTS: [&str; 2] = ["pod", "pool"];
 const PHASES: [&str; 3] = ["start", "forward", "answer"];
 
 const REQUESTS: &str = "flint_gateway_requests_total";
@@ -96,6 +97,22 @@ impl Collector {
                 load(number),
             );
         }
+        for (outcome, number) in
+            [("won", &totals.claims_won), ("lost", &totals.claims_lost), ("failed", &totals.claims_failed)]
+        {
+            families.counter(
+                "flint_gateway_pool_claims_total",
+                "Claims of pods that waited in warm pools.",
+                vec![label("outcome", outcome)],
+                load(number),
+            );
+        }
+        families.gauge(
+            "flint_gateway_pool_tickets",
+            "Functions that can start from a warm pool.",
+            vec![],
+            load(&totals.pool_tickets),
+        );
         families.gauge(
             "flint_gateway_control_connected",
             "1 while the stream to the operator is open.",
@@ -197,9 +214,13 @@ impl Families {
             labels(),
             &counts.wait,
         );
-        for (phase, histogram) in PHASES.iter().zip(&counts.cold) {
-            let help = "Time of requests that found no instance at all, by phase.";
-            self.histogram(COLD, help, with("phase", phase), histogram);
+        for (start, phases) in STARTS.iter().zip(&counts.cold) {
+            for (phase, histogram) in PHASES.iter().zip(phases) {
+                let help = "Time of requests that found no instance at all, by phase and by what the instance came from.";
+                let mut labels = with("phase", phase);
+                labels.push(label("from", start));
+                self.histogram(COLD, help, labels, histogram);
+            }
         }
     }
 

@@ -27,7 +27,7 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::support::{Running, config, function, get, header, pod};
 
 /// An operator's control port, as the test plays it.
-struct Operator {
+pub(crate) struct Operator {
     address: SocketAddr,
     heard: Mutex<mpsc::Receiver<gateway_message::Message>>,
     says: mpsc::Sender<OperatorMessage>,
@@ -62,7 +62,7 @@ impl Control for Port {
 }
 
 impl Operator {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (heard, hears) = mpsc::channel(1000);
@@ -75,11 +75,11 @@ impl Operator {
         Self { address, heard: Mutex::new(hears), says, task }
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    async fn say(&self, message: operator_message::Message) {
+    pub(crate) async fn say(&self, message: operator_message::Message) {
         self.says.send(OperatorMessage { message: Some(message) }).await.unwrap();
     }
 
@@ -88,7 +88,7 @@ impl Operator {
     }
 
     /// Hears on until a demand is as wanted.
-    async fn demand(&self, wanted: impl Fn(&Demand) -> bool) -> Demand {
+    pub(crate) async fn demand(&self, wanted: impl Fn(&Demand) -> bool) -> Demand {
         loop {
             if let gateway_message::Message::Report(report) = self.hear().await
                 && let Some(demand) = report.demands.into_iter().find(&wanted)
@@ -124,11 +124,11 @@ impl Drop for Operator {
     }
 }
 
-fn hello() -> FunctionRef {
+pub(crate) fn hello() -> FunctionRef {
     FunctionRef { namespace: "default".into(), name: "hello".into() }
 }
 
-async fn greeter() -> Upstream {
+pub(crate) async fn greeter() -> Upstream {
     Upstream::start(|_, mut peer| async move {
         while peer.request().await.is_some() {
             peer.ok("hello").await;

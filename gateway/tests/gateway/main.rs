@@ -7,6 +7,7 @@
 
 mod control;
 mod draining;
+mod pools;
 mod retries;
 mod routing;
 mod streams;

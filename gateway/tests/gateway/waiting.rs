@@ -47,7 +47,7 @@ async fn requests_at_zero_wait_for_the_instance_and_are_all_answered() {
     };
     let (answers, ()) = tokio::join!(asking, starting);
     assert!(answers.iter().all(|answer| answer.status == 200));
-    let cold = "flint_gateway_cold_start_seconds_count{namespace=\"default\",function=\"hello\",phase=\"answer\"} 50";
+    let cold = "flint_gateway_cold_start_seconds_count{namespace=\"default\",function=\"hello\",phase=\"answer\",from=\"pod\"} 50";
     gateway.metrics_show(cold).await;
     gateway.metrics_show(&queue(0)).await;
 }

@@ -8,6 +8,7 @@ pub mod demand;
 pub mod event;
 pub mod firing;
 pub mod paths;
+pub mod pool;
 pub mod queue;
 pub mod retry;
 pub mod route;

@@ -134,9 +134,15 @@ pub fn instance_key(master: &[u8], namespace: &str, function: &str) -> String {
 /// A key for one purpose, in hex: HMAC-SHA-256 of the words, a line each.
 #[must_use]
 pub(crate) fn derive(master: &[u8], words: &[&str]) -> String {
+    hex::encode(derive_bytes(master, words))
+}
+
+/// The same as bytes.
+#[must_use]
+pub(crate) fn derive_bytes(master: &[u8], words: &[&str]) -> [u8; 32] {
     let mut mac = mac(master);
     mac.update(words.join("\n").as_bytes());
-    hex::encode(mac.finalize().into_bytes())
+    mac.finalize().into_bytes().into()
 }
 
 /// The signature of a body under a function's key, in hex.

@@ -79,6 +79,15 @@ impl Instances {
         u32::try_from(count).unwrap_or(u32::MAX)
     }
 
+    /// Whether the instance with that uid called home.
+    pub(crate) fn knows(&self, function: &Key, uid: &str) -> bool {
+        let inner = self.inner.lock();
+        inner
+            .announced
+            .get(function)
+            .is_some_and(|all| all.iter().any(|instance| instance.message.uid == uid))
+    }
+
     /// What was announced lately, for a gateway that connects.
     pub(crate) fn recent(&self) -> Vec<v1::Announced> {
         let now = Instant::now();

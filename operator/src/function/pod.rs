@@ -17,7 +17,7 @@ pub(crate) struct Parts<'a> {
 }
 
 /// The user that code runs as in our runtimes.
-const RUNTIME_USER: i64 = 65_532;
+pub(crate) const RUNTIME_USER: i64 = 65_532;
 /// The port that an image or an http runtime serves when nothing says otherwise.
 const DEFAULT_PORT: u16 = 8080;
 /// What an instance may write to its own layer (logs, /tmp), beside the code: AWS Lambda's /tmp has as much.
@@ -194,7 +194,7 @@ fn image_container(spec: &FunctionSpec, function: &Function, revision: &str, por
 }
 
 /// Ports, probes and security of the container whose first process is the watchdog.
-fn watched(container: &mut Value) {
+pub(crate) fn watched(container: &mut Value) {
     let probe = |path: &str| json!({"path": path, "port": WATCHDOG_ADMIN_PORT, "scheme": "HTTP"});
     let fields = json!({
         "ports": [
@@ -216,7 +216,7 @@ fn security() -> Value {
     json!({"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}})
 }
 
-fn with_pull_policy(container: &mut Value, settings: &Settings) {
+pub(crate) fn with_pull_policy(container: &mut Value, settings: &Settings) {
     if let Some(policy) = &settings.pull_policy {
         container["imagePullPolicy"] = json!(policy);
     }
@@ -228,12 +228,12 @@ fn with_env_from(container: &mut Value, spec: &FunctionSpec) {
     }
 }
 
-fn variable(name: &str, value: &str) -> Value {
+pub(crate) fn variable(name: &str, value: &str) -> Value {
     // A dollar sign in a value would start a reference to another variable: doubled, it is itself.
     json!({"name": name, "value": value.replace("$(", "$$(")})
 }
 
-fn from_field(name: &str, path: &str) -> Value {
+pub(crate) fn from_field(name: &str, path: &str) -> Value {
     json!({"name": name, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}})
 }
 
@@ -279,7 +279,7 @@ fn users_env(runtime: &[EnvVar], function: &[EnvVar]) -> Vec<Value> {
 }
 
 /// The resources asked for, with a CPU limit that follows memory, and a bound on what is written to the container's layer.
-fn resources(asked: Option<&ResourceRequirements>, package: Option<&Package>) -> Value {
+pub(crate) fn resources(asked: Option<&ResourceRequirements>, package: Option<&Package>) -> Value {
     let asked = asked.cloned().unwrap_or_default();
     let mut limits: Map<String, Value> =
         asked.limits.into_iter().flatten().map(|(name, quantity)| (name, json!(quantity.0))).collect();

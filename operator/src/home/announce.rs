@@ -8,7 +8,7 @@ use http::StatusCode;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
-use crate::stores::Stores;
+use crate::{key::Key, pool::Claims, stores::Stores};
 
 /// Why an announcement is not believed. What it says goes to the instance; it names nothing the instance does not know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -57,6 +57,7 @@ impl Refused {
 pub(super) fn verify(
     master: &[u8],
     stores: &Stores,
+    claims: &Claims,
     source: IpAddr,
     signature: &str,
     body: &[u8],
@@ -71,17 +72,25 @@ pub(super) fn verify(
         return Err(Refused::Source);
     }
     let pod = stores.pods.find(&announcement.namespace, &announcement.pod).ok_or(Refused::Unknown)?;
-    is_instance(&pod, &announcement, source)?;
+    is_instance(&pod, claims, &announcement, source)?;
     Ok(announcement)
 }
 
-fn is_instance(pod: &Pod, announcement: &Announcement, source: IpAddr) -> Result<(), Refused> {
+fn is_instance(
+    pod: &Pod,
+    claims: &Claims,
+    announcement: &Announcement,
+    source: IpAddr,
+) -> Result<(), Refused> {
     let label = |name: &str, value: &str| pod.labels().get(name).is_some_and(|label| label == value);
-    if pod.metadata.uid.as_deref() != Some(&announcement.uid)
-        || !label(labels::FUNCTION, &announcement.function)
-        || !label(labels::REVISION, &announcement.revision)
-    {
-        return Err(Refused::Foreign);
+    let labelled =
+        label(labels::FUNCTION, &announcement.function) && label(labels::REVISION, &announcement.revision);
+    // One from a pool may not have its labels yet.
+    let function = Key::new(&announcement.namespace, &announcement.function);
+    let claimed = || claims.knows(&announcement.uid, &function, &announcement.revision);
+    if pod.metadata.uid.as_deref() != Some(&announcement.uid) || !(labelled || claimed()) {
+        let waits = pod.labels().contains_key(labels::POOL);
+        return Err(if waits { Refused::Unknown } else { Refused::Foreign });
     }
     if pod.metadata.deletion_timestamp.is_some() {
         return Err(Refused::Terminating);

@@ -4,11 +4,15 @@
 //! revisions get requests, or one is called by its name, each of the others is a unit of its own.
 
 use flint_api::{Effective, Function};
-use flint_core::scale::Spec;
+use flint_core::{
+    pool::{Bridging, LASTING, bridging},
+    scale::Spec,
+};
 
 use crate::{
     control::{Control, Reading},
     key::Key,
+    pool::Bridge,
     rollout::floor,
     stores::Stores,
 };
@@ -35,8 +39,12 @@ pub(super) struct Target {
     pub(super) spec: Spec,
     /// Instances the Deployment asks for, as the watch has it.
     pub(super) present: u32,
-    /// Instances that are ready: by the watch, or because they called home, which comes first.
+    /// Instances of the Deployment that are ready, by the watch.
+    pub(super) deployed: u32,
+    /// Instances that are ready: by the watch, or because they called home, which comes first. Those from pools count too.
     pub(super) ready: u32,
+    /// Instances that came from a pool, the oldest first.
+    pub(super) bridges: Vec<Bridge>,
 }
 
 /// Why there is nothing to scale.
@@ -49,6 +57,22 @@ pub(super) enum Nothing {
     Revision,
     /// Its Deployment is not there: the reconciler must hear of it.
     Deployment,
+}
+
+// === impl Target ===
+
+impl Target {
+    /// How many instances came from a pool.
+    pub(super) fn bridging(&self) -> u32 {
+        u32::try_from(self.bridges.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Shares the instances that are wanted between the Deployment and those from a pool.
+    pub(super) fn share(&self, desired: u32, reading: &Reading) -> Bridging {
+        let wanted = reading.waiting > 0 || reading.in_flight > 0 || reading.sample.concurrency > 0.0;
+        let lasting = wanted && self.bridges.first().is_some_and(|oldest| oldest.age >= LASTING);
+        bridging(desired, self.bridging(), self.deployed, lasting)
+    }
 }
 
 /// What there is of a function to scale: its traffic, and each revision that may have demand of its own.
@@ -117,12 +141,22 @@ pub(super) fn target(stores: &Stores, control: &Control, unit: &Unit) -> Result<
     let deployment = stores.deployments.find(&key.namespace, revision).ok_or(Nothing::Deployment)?;
     let asked = deployment.spec.as_ref().map_or(0, |spec| spec.replicas.unwrap_or(1));
     let ready = deployment.status.as_ref().and_then(|status| status.ready_replicas).unwrap_or(0);
+    let mut bridges = control.claims.bridges(key, revision);
+    for bridge in &mut bridges {
+        bridge.ready = bridge.carries(control.instances.knows(key, &bridge.uid));
+    }
+    // One that does not become ready must not keep an ordinary one from being started.
+    bridges.retain(|bridge| bridge.ready || bridge.starts());
+    let ready = u32::try_from(ready).unwrap_or(0);
+    let carried = u32::try_from(bridges.iter().filter(|bridge| bridge.ready).count()).unwrap_or(0);
     Ok(Target {
         main: unit.revision.is_none(),
         floor: floor(&deployment),
         spec,
         present: u32::try_from(asked).unwrap_or(0),
-        ready: u32::try_from(ready).unwrap_or(0).max(control.instances.count(key, revision)),
+        deployed: ready,
+        ready: ready.saturating_add(carried).max(control.instances.count(key, revision)),
+        bridges,
         revision: revision.to_owned(),
     })
 }

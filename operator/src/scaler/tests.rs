@@ -448,3 +448,49 @@ async fn only_what_has_a_share_keeps_the_minimum() {
     assert_eq!(target(&world.stores, &world.control, &unit(Some("cart-2"))).unwrap().spec.min, 0);
     assert_eq!(target(&world.stores, &world.control, &unit(None)).unwrap().spec.min, 3);
 }
+
+/// A pod of `cart` that waited in a pool.
+fn bridge(ready: &str) -> Value {
+    let mut bridge = pod("cart", "warm-1");
+    bridge["metadata"]["labels"]["flint.dev/revision"] = json!("cart-1");
+    bridge["metadata"]["labels"]["flint.dev/from-pool"] = json!("pool");
+    bridge["metadata"]["creationTimestamp"] = json!("2026-01-01T00:00:00Z");
+    bridge["status"] = json!({"conditions": [{"type": "Ready", "status": ready}]});
+    bridge
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_from_a_pool_counts_and_no_pod_is_started_beside_it() {
+    let mut world = world(json!({}), 0).await;
+    world.fill.put(&bridge("True"));
+    world.seconds(4, 0.5, 0, 1).await;
+    assert!(world.server.writes().is_empty(), "{:?}", world.server.writes());
+    world.report(3.0, 3, 1).await;
+    assert_eq!(world.server.writes(), [SCALE], "what one cannot carry is the Deployment's");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_from_a_pool_ends_when_nobody_asks_any_more() {
+    let mut world = world(json!({"scaling": {"window": "6s", "scaleToZeroAfter": "6s"}}), 0).await;
+    let warm = bridge("True");
+    world.server.put(&warm);
+    world.fill.put(&warm);
+    world.seconds(4, 0.5, 0, 1).await;
+    world.seconds(20, 0.0, 0, 0).await;
+    assert_eq!(world.server.writes(), ["DELETE /api/v1/namespaces/shop/pods/warm-1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn lasting_demand_moves_to_ordinary_instances_and_then_the_one_from_the_pool_ends() {
+    let mut world = world(json!({}), 0).await;
+    let warm = bridge("True");
+    world.server.put(&warm);
+    world.fill.put(&warm);
+    world.seconds(50, 0.5, 0, 1).await;
+    assert!(world.server.writes().is_empty(), "{:?}", world.server.writes());
+    world.seconds(12, 0.5, 0, 1).await;
+    assert_eq!(world.server.writes(), [SCALE]);
+    world.watch(1).await;
+    world.seconds(5, 0.5, 0, 1).await;
+    assert_eq!(world.server.writes(), [SCALE, "DELETE /api/v1/namespaces/shop/pods/warm-1"]);
+}

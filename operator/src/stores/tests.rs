@@ -43,6 +43,7 @@ pub(crate) fn stores() -> (Stores, Fill) {
         builders,
         wanted: Wanted::default(),
         changes: Changes::default(),
+        pool_changes: Changes::default(),
     };
     let mut fill = Fill {
         stores: stores.clone(),

@@ -58,6 +58,18 @@ impl Pipes {
         Ok((Self(vec![stdout, stderr]), stdout_end, stderr_end))
     }
 
+    /// Pipes of a child that had them before anybody knew whose log they are.
+    #[must_use]
+    pub fn of(
+        stdout: pipe::Receiver,
+        stderr: pipe::Receiver,
+        logger: &Logger,
+        attribution: &Arc<Attribution>,
+    ) -> Self {
+        let stream = |pipe, origin| Arc::new(ChildStream::of(pipe, origin, logger, attribution));
+        Self(vec![stream(stdout, Origin::Stdout), stream(stderr, Origin::Stderr)])
+    }
+
     /// A pipe for standard error alone.
     ///
     /// # Errors
@@ -112,14 +124,18 @@ impl ChildStream {
         attribution: &Arc<Attribution>,
     ) -> io::Result<(Arc<Self>, Stdio)> {
         let (ours, theirs) = io::pipe()?;
-        let stream = Self {
-            pipe: pipe::Receiver::from_owned_fd(OwnedFd::from(ours))?,
+        let pipe = pipe::Receiver::from_owned_fd(OwnedFd::from(ours))?;
+        Ok((Arc::new(Self::of(pipe, origin, logger, attribution)), Stdio::from(theirs)))
+    }
+
+    fn of(pipe: pipe::Receiver, origin: Origin, logger: &Logger, attribution: &Arc<Attribution>) -> Self {
+        Self {
+            pipe,
             splitter: Mutex::default(),
             origin,
             attribution: attribution.clone(),
             logger: logger.clone(),
-        };
-        Ok((Arc::new(stream), Stdio::from(theirs)))
+        }
     }
 
     async fn pump(self: Arc<Self>) {

@@ -45,6 +45,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, timeout_at};
 
+pub(crate) use self::environment::defaults;
 use self::outcome::Kind;
 use self::table::{Invocation, Table};
 use crate::answer::{Answer, refusal};

@@ -9,7 +9,8 @@ use tokio::time::Instant;
 
 use crate::child::{Child, Exit, Handle, Program, StartError};
 use crate::instance::Instance;
-use crate::logs::{Attribution, Pipes, Pump};
+use crate::logs::{Attribution, Level, Pipes, Pump};
+use crate::pool::Warm;
 use crate::termination::Failure;
 
 /// A running child.
@@ -26,12 +27,16 @@ pub(super) struct WorkerProcess {
 // === impl WorkerProcess ===
 
 impl WorkerProcess {
-    /// Starts the configured command.
+    /// Starts the configured command, or has the process that waits for it become it.
     pub(super) fn launch(
         instance: &Arc<Instance>,
         environment: Vec<(OsString, OsString)>,
     ) -> Result<Self, StartError> {
         let config = &instance.config;
+        let warm = instance.take_warm().and_then(|warm| Self::of_warm(instance, warm, &environment));
+        if let Some(worker) = warm {
+            return Ok(worker);
+        }
         let program = Program::find(&config.command, &config.task_root, environment)?;
         let attribution = Arc::<Attribution>::default();
         let (pipes, stdout, stderr) = Pipes::new(&instance.log, &attribution).map_err(StartError::Pipes)?;
@@ -40,6 +45,33 @@ impl WorkerProcess {
         instance.child_started(child.handle().pid());
         let pump = Some(pipes.pump());
         Ok(Self { started, pipes, attribution, instance: instance.clone(), child, exit: None, pump })
+    }
+
+    /// None when the process is of no use: a child is started as everywhere then.
+    fn of_warm(instance: &Arc<Instance>, warm: Warm, environment: &[(OsString, OsString)]) -> Option<Self> {
+        let config = &instance.config;
+        if !warm.fits(environment) {
+            instance.log.say(
+                Level::Info,
+                "its variables must be there when its process starts: a new one is started",
+            );
+            warm.end();
+            return None;
+        }
+        let started = Instant::now();
+        let (child, stdout, stderr) = match warm.become_child(&config.command, &config.task_root, environment)
+        {
+            Ok(became) => became,
+            Err(error) => {
+                instance.log.say(Level::Warn, &format!("the pool's process has ended: {error}"));
+                return None;
+            }
+        };
+        let attribution = Arc::<Attribution>::default();
+        let pipes = Pipes::of(stdout, stderr, &instance.log, &attribution);
+        instance.child_started(child.handle().pid());
+        let pump = Some(pipes.pump());
+        Some(Self { started, pipes, attribution, instance: instance.clone(), child, exit: None, pump })
     }
 
     pub(super) fn handle(&self) -> Handle {

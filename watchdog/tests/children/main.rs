@@ -10,6 +10,7 @@ mod http;
 mod lambda;
 mod node;
 mod package;
+mod pool;
 mod process;
 mod python;
 mod rust;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use flint_core::pool;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -28,6 +29,11 @@ pub(crate) use self::upstream::{Body, Upstream, serve_upstream};
 
 /// Nothing here takes this long; what does is stuck.
 const STUCK: Duration = Duration::from_secs(30);
+
+const POOL_NAME: &str = "flint-pool-python3-11-0123abcd";
+const POOL_KEY: &str = "the pool's key";
+/// The uid of a pod that waits.
+pub(crate) const POOL_UID: &str = "uid-1";
 
 /// A function, before it is started.
 pub(crate) struct Function {
@@ -137,6 +143,50 @@ impl Function {
         self.folder.path().join(name).to_str().unwrap().to_owned()
     }
 
+    /// A watchdog that waits with this program loaded ahead, and the ticket that makes it this function's.
+    pub(crate) async fn waiting(self, command: &[&str]) -> (Watchdog, Vec<u8>) {
+        let (pool, sealed) = self.into_pool(command);
+        let watchdog = pool.start().await;
+        watchdog.line(|line| line["message"] == "waiting for a claim").await;
+        (watchdog, sealed)
+    }
+
+    /// The same, whatever becomes of it.
+    pub(crate) async fn started_in_a_pool(self) -> Watchdog {
+        self.into_pool(&[]).0.start().await
+    }
+
+    /// What the pod has goes to the pool, and the rest into a ticket.
+    fn into_pool(self, command: &[&str]) -> (Self, Vec<u8>) {
+        const POOL: [&str; 7] = [
+            "FLINT_BIND",
+            "FLINT_PORT",
+            "FLINT_ADMIN_PORT",
+            "FLINT_TASK_ROOT",
+            "FLINT_TERMINATION_LOG",
+            "PATH",
+            // As the image has it.
+            "PYTHONDONTWRITEBYTECODE",
+        ];
+        let mark = self.path("claimed");
+        let Self { vars, folder } = self;
+        let (mut pool, ticket): (HashMap<_, _>, HashMap<_, _>) =
+            vars.into_iter().partition(|(name, _)| POOL.contains(&name.as_str()));
+        let command = serde_json::to_string(command).unwrap();
+        for (name, value) in [
+            ("FLINT_POOL_MARK", mark.as_str()),
+            ("FLINT_POOL", POOL_NAME),
+            ("FLINT_POOL_KEY", POOL_KEY),
+            ("FLINT_POOL_COMMAND", &command),
+            ("FLINT_POD_UID", POOL_UID),
+        ] {
+            pool.insert(name.to_owned(), value.to_owned());
+        }
+        let ticket = pool::Ticket { expires: u64::MAX, environment: ticket.into_iter().collect() };
+        let sealed = pool::seal(POOL_KEY, POOL_NAME, [1; pool::NONCE], &ticket).unwrap();
+        (Self { vars: pool, folder }, sealed)
+    }
+
     /// Starts the watchdog and waits until it listens.
     pub(crate) async fn start(self) -> Watchdog {
         let mut child = Command::new(env!("CARGO_BIN_EXE_flint-watchdog"))
@@ -216,6 +266,14 @@ impl Watchdog {
     /// Waits until its child is ready, again.
     pub(crate) async fn becomes_ready(&self) {
         while self.admin("/readyz").await.status != 200 {}
+    }
+
+    /// Claims it with that ticket, for the pod with that uid.
+    pub(crate) async fn claim(&self, sealed: &[u8], uid: &str) -> Answer {
+        let proof = pool::prove(&pool::proof_key(POOL_KEY, sealed), uid);
+        let mut claim = request(Method::POST, pool::CLAIM_PATH, sealed.to_vec());
+        claim.headers_mut().insert(pool::PROOF_HEADER, proof.parse().unwrap());
+        Answer::read(send(self.admin_port, claim).await).await
     }
 
     pub(crate) async fn admin(&self, path: &str) -> Answer {

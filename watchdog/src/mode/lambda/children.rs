@@ -191,7 +191,10 @@ impl Lambda {
     }
 
     async fn launch(self: &Arc<Self>, number: u64) -> Result<(WorkerProcess, TaskTracker), StartError> {
-        let listener = TcpListener::bind("127.0.0.1:0").await.map_err(StartError::Pipes)?;
+        let listener = match self.instance.take_warm_api() {
+            Some(listener) => listener,
+            None => TcpListener::bind("127.0.0.1:0").await.map_err(StartError::Pipes)?,
+        };
         let address = listener.local_addr().map_err(StartError::Pipes)?;
         let config = &self.instance.config;
         let variables = environment::environment(config, &address.to_string(), machine_total(), number);

@@ -1,9 +1,10 @@
 //! The environment of a Lambda runtime: the reserved variables, and defaults for the others.
 
 use std::ffi::OsString;
+use std::path::Path;
 
 use super::NO_LIMIT;
-use crate::config::Config;
+use crate::config::{Config, Variables};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -14,6 +15,23 @@ pub(super) fn told_concurrency(config: &Config) -> usize {
         Some(given) => given.to_str().and_then(|given| given.parse().ok()).unwrap_or(1).max(1),
         None => config.concurrency.unwrap_or(NO_LIMIT),
     }
+}
+
+/// What a child finds unless somebody says otherwise.
+pub(crate) fn defaults(task_root: &Path) -> Variables {
+    let root = task_root.to_string_lossy();
+    let library_path = format!("{root}:{root}/lib:/opt/lib");
+    let defaults = [
+        ("LANG", "en_US.UTF-8"),
+        ("TZ", "UTC"),
+        ("PATH", "/usr/local/bin:/usr/bin:/bin:/opt/bin"),
+        ("LD_LIBRARY_PATH", &library_path),
+        ("AWS_XRAY_CONTEXT_MISSING", "LOG_ERROR"),
+        ("AWS_LAMBDA_LOG_FORMAT", "Text"),
+        ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand"),
+        ("LAMBDA_RUNTIME_DIR", "/var/runtime"),
+    ];
+    defaults.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))).collect()
 }
 
 /// The variables of one child, whose Runtime API is at `api`. `memory` is the machine's, for functions without a limit.
@@ -29,22 +47,10 @@ pub(super) fn environment(
     let region =
         user("AWS_REGION").or_else(|| user("AWS_DEFAULT_REGION")).unwrap_or_else(|| REGION.to_owned());
     let megabytes = config.memory_bytes.or(memory).unwrap_or(128 * MIB) / MIB;
-    let library_path = format!("{root}:{root}/lib:/opt/lib");
     let stream =
         if config.identity.pod.is_empty() { &config.identity.revision } else { &config.identity.pod };
 
-    let defaults = [
-        ("LANG", "en_US.UTF-8"),
-        ("TZ", "UTC"),
-        ("PATH", "/usr/local/bin:/usr/bin:/bin:/opt/bin"),
-        ("LD_LIBRARY_PATH", &library_path),
-        ("AWS_XRAY_CONTEXT_MISSING", "LOG_ERROR"),
-        ("AWS_LAMBDA_LOG_FORMAT", "Text"),
-        ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand"),
-        ("LAMBDA_RUNTIME_DIR", "/var/runtime"),
-    ];
-    let mut variables: Vec<(OsString, OsString)> =
-        defaults.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))).collect();
+    let mut variables = defaults(&config.task_root);
     variables.extend(config.environment.iter().cloned());
     let megabytes = megabytes.to_string();
     let log_group = format!("/aws/lambda/{function}");
