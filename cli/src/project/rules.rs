@@ -114,6 +114,11 @@ impl Rules {
             "an image has no handler: remove it, or write runtime and source in the place of image",
         );
         self.hold(
+            !image || runtime || spec.build.is_none(),
+            "spec.build",
+            "an image is built already: remove build, or write runtime and source in the place of image",
+        );
+        self.hold(
             runtime || spec.runtime_image.is_none(),
             "spec.runtimeImage",
             "runtimeImage goes with runtime only: remove it, image says what the function runs",
@@ -167,6 +172,13 @@ impl Rules {
             }
         }
         self.duration("spec.timeout", spec.timeout, ("1s", 1), ("15m", 15 * 60));
+        let build = spec.build.as_ref();
+        self.duration(
+            "spec.build.timeout",
+            build.and_then(|build| build.timeout),
+            ("10s", 10),
+            ("6h", 6 * 60 * 60),
+        );
         let same = |mount: &Mount| spec.config_maps.iter().any(|other| other.mount_path == mount.mount_path);
         self.hold(
             !spec.secrets.iter().any(same),

@@ -58,6 +58,9 @@ fn wrong() -> Vec<(&'static str, Value)> {
         ("spec.handler", code(json!({"handler": null}))),
         ("spec.source", image(json!({"source": {"inline": {"a": ""}}}))),
         ("spec.handler", image(json!({"handler": "a.b"}))),
+        ("spec.build", image(json!({"build": {"timeout": "5m"}}))),
+        ("spec.build.timeout", code(json!({"build": {"timeout": "9s"}}))),
+        ("spec.build.timeout", code(json!({"build": {"timeout": "6h1s"}}))),
         ("spec.port", code(json!({"port": 80}))),
         ("spec.command", code(json!({"command": ["a"]}))),
         ("spec.args", code(json!({"args": ["a"]}))),
@@ -202,6 +205,7 @@ fn gather(schema: &Value, messages: &mut BTreeSet<String>) {
 #[case::artifact(source(json!({"oci": {"reference": "127.0.0.1:5000/team/thumbnail:1.4", "secretRef": {"name": "registry"}}})))]
 #[case::quantities(code(json!({"resources": {"limits": {"memory": "1.5Gi", "cpu": "500m"}, "requests": {"memory": "1e8", "cpu": "2"}}})))]
 #[case::traffic(code(json!({"traffic": [{"revision": "latest", "weight": 90, "alias": "prod"}, {"revision": 1, "weight": 10}], "sticky": {"cookie": "side"}, "canary": {"steps": [5, 50]}})))]
+#[case::build(code(json!({"build": {"timeout": "10s", "env": [{"name": "PIP_INDEX_URL", "value": "https://pypi.example.com/simple"}]}})))]
 #[case::rps(code(json!({"scaling": {"metric": "rps", "target": 250.5, "minReplicas": 3}})))]
 fn what_is_right_breaks_none(#[case] function: Value) {
     assert_eq!(broken_by(&function), vec![]);
