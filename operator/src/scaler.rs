@@ -249,7 +249,12 @@ impl Scaler {
         if let Some(gauges) = &active.gauges {
             gauges.decided(&decision);
         }
-        let kept = if why == Why::Tick { target.floor.min(seen.present) } else { seen.present };
+        let kept = match why {
+            Why::Tick => target.floor.min(seen.present),
+            _ if target.bridges.is_empty() => seen.present,
+            // What is there is not all the Deployment's: what it has is kept below.
+            _ => 0,
+        };
         // One that has not proved itself is raised for those who wait, and otherwise by the reconciler, which has them take turns.
         let unproved = target.floor > 0 && seen.waiting == 0;
         let to = if unproved { decision.desired.min(seen.present) } else { decision.desired }.max(kept);
