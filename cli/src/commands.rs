@@ -13,13 +13,16 @@ mod logs;
 mod ls;
 mod metrics;
 mod new;
+mod promote;
 mod remove;
 mod render;
+mod rollback;
 mod schedule;
 mod secret;
 mod top;
 mod validate;
 mod version;
+mod versions;
 
 use clap::Subcommand;
 
@@ -46,6 +49,12 @@ pub enum Command {
     Ls(ls::Args),
     /// All about one function; first whether it can be called, or why not
     Describe(describe::Args),
+    /// A function's versions, and who gets the requests
+    Versions(versions::Args),
+    /// Give a version of a function its requests, a share of them, or a name
+    Promote(promote::Args),
+    /// Give the requests back to the version before
+    Rollback(rollback::Args),
     /// What a deploy would change on the cluster
     Diff(diff::Args),
     /// Read the files and say what is wrong, with line and column
@@ -98,6 +107,9 @@ pub async fn run(args: Args, output: &Output) -> Result<(), Error> {
         Command::Logs(args) => logs::run(args, context).await,
         Command::Ls(args) => ls::run(args, context).await,
         Command::Describe(args) => describe::run(args, context).await,
+        Command::Versions(args) => versions::run(args, context).await,
+        Command::Promote(args) => promote::run(args, context).await,
+        Command::Rollback(args) => rollback::run(args, context).await,
         Command::Diff(args) => diff::run(args, context).await,
         Command::Validate(args) => validate::run(args, context).await,
         Command::Render(args) => render::run(args, context).await,

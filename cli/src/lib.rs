@@ -28,6 +28,7 @@ pub mod selection;
 pub mod system;
 pub mod templates;
 pub mod text;
+pub mod traffic;
 pub mod waiting;
 
 use std::{ffi::OsString, path::Path, process::ExitCode};

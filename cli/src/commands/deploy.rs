@@ -14,7 +14,7 @@ use crate::{
     cluster::Cluster,
     error::Error,
     evidence,
-    output::{BAD, DIM, GOOD, STRONG, Table},
+    output::{BAD, DIM, GOOD, STRONG, Table, WARN},
     progress::Progress,
     publish::Sending,
     selection::Selection,
@@ -206,6 +206,9 @@ async fn follow_all(
                 Ended::Done(function, took) => {
                     progress.done(&function.name_any());
                     progress.say(&format!("{GOOD}✓{GOOD:#} {} {DIM}{}{DIM:#}", function.name_any(), follow::after(took)));
+                    if let Some(idle) = without_requests(&function) {
+                        progress.say(&idle);
+                    }
                     let revision = function.status.as_ref().and_then(|status| status.revision.clone());
                     let cluster = cluster.within(&function);
                     let init = match revision {
@@ -276,6 +279,22 @@ fn change(before: Option<&Function>, after: &Function) -> &'static str {
         }
         Some(_) => "changed",
     }
+}
+
+/// What there is to say where `spec.traffic`, which a deploy leaves to who has set it, keeps the new version from all requests.
+fn without_requests(function: &Function) -> Option<String> {
+    let status = function.status.as_ref()?;
+    let latest = status.latest_revision.as_deref()?;
+    let has_share = status.traffic.iter().any(|share| share.revision == latest && share.weight > 0);
+    if function.spec.traffic.is_empty() || has_share {
+        return None;
+    }
+    let name = function.name_any();
+    let version = status.versions.iter().find(|version| version.revision == latest);
+    let version = version.map_or_else(|| latest.to_owned(), |version| format!("version {}", version.number));
+    Some(format!(
+        "  {WARN}{version} is there and gets no requests{WARN:#}, for spec.traffic names others: `flint promote {name}` gives them to the latest"
+    ))
 }
 
 fn deployed(function: &Function, change: &'static str, init_ms: Option<f64>) -> Deployed {

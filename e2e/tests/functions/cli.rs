@@ -83,6 +83,73 @@ async fn a_function_is_deployed_described_changed_and_removed() {
 }
 
 #[tokio::test]
+async fn requests_go_back_and_forth_between_versions_and_a_deploy_leaves_them() {
+    with_namespace("cli-versions", |namespace| async move {
+        let flint = Flint::new(&namespace).await;
+        let says = |word: &str| python(&HELLO.replace("'hello'", &format!("'{word}'")));
+        for word in ["one", "two"] {
+            flint.file("hello.yaml", &says(word));
+            let deployed = flint.run(&["deploy", "hello.yaml"]).await;
+            assert_eq!(deployed.code, 0, "{deployed:#?}");
+        }
+        let versions = async || -> Value {
+            let text = flint.run(&["versions", "hello", "-o", "json"]).await.ok();
+            serde_json::from_str(&text).expect("JSON")
+        };
+        let now = versions().await;
+        assert_eq!((&now[0]["weight"], &now[1]["weight"]), (&json!(0), &json!(100)), "{now:#}");
+        assert_eq!((&now[1]["latest"], &now[1]["ready"]), (&json!(true), &json!(true)), "{now:#}");
+
+        let back = flint.run(&["rollback", "hello"]).await;
+        assert_eq!(back.code, 0, "{back:#?}");
+        assert!(back.out.contains("version 1") && back.out.contains("100%"), "{back:#?}");
+        eventually_says(&namespace, "one").await;
+        assert_eq!(flint.run(&["rollback", "hello"]).await.code, 3, "there is nothing before the first");
+        assert_eq!(flint.run(&["promote", "hello", "9"]).await.code, 3, "there is no such version");
+
+        flint.file("hello.yaml", &says("three"));
+        let deployed = flint.run(&["deploy", "hello.yaml"]).await;
+        assert_eq!(deployed.code, 0, "{deployed:#?}");
+        assert!(deployed.err.contains("version 3 is there and gets no requests"), "{deployed:#?}");
+        assert_eq!(
+            get(&namespace, "hello").await,
+            "\"one\"",
+            "the deploy has left the requests where they were"
+        );
+        let mut wanted: Value = serde_json::from_str(&says("three")).expect("JSON");
+        wanted["spec"]["traffic"] = json!([{"revision": 2, "weight": 100}]);
+        flint.file("traffic.yaml", &wanted.to_string());
+        let refused = flint.run(&["deploy", "traffic.yaml"]).await;
+        assert_eq!(refused.code, 2, "{refused:#?}");
+        assert!(refused.err.contains("spec.traffic is flint-traffic's"), "{refused:#?}");
+
+        let named = flint.run(&["promote", "hello", "2", "--alias", "prod"]).await;
+        assert_eq!(named.code, 0, "{named:#?}");
+        assert_eq!(get(&namespace, "hello").await, "\"one\"", "a name moves no share");
+        let part = flint.run(&["promote", "hello", "--weight", "25"]).await;
+        assert_eq!(part.code, 0, "{part:#?}");
+        let now = versions().await;
+        let shares: Vec<_> =
+            now.as_array().expect("a list").iter().map(|one| one["weight"].clone()).collect();
+        assert_eq!(shares, [75, 0, 25], "{now:#}");
+        assert_eq!(now[1]["aliases"], json!(["prod"]), "{now:#}");
+        let forth = flint.run(&["promote", "hello"]).await;
+        assert_eq!(forth.code, 0, "{forth:#?}");
+        eventually_says(&namespace, "three").await;
+    })
+    .await;
+}
+
+/// The gateways swap their tables a moment after the status has changed.
+async fn eventually_says(namespace: &Namespace, word: &str) {
+    eventually(&format!("the answer {word}"), PATIENCE, || async {
+        let answer = get(namespace, "hello").await;
+        if answer == format!("\"{word}\"") { Ok(()) } else { Err(answer) }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_handler_that_cannot_be_imported_fails_the_deploy_with_its_own_words() {
     with_namespace("cli-broken", |namespace| async move {
         let flint = Flint::new(&namespace).await;

@@ -45,3 +45,23 @@ fn a_url_within_the_cluster_is_told_from_one_for_all() {
     assert!(is_within("http://flint-gateway.flint-system.svc.cluster.local/function/hello"));
     assert!(!is_within("http://127.0.0.1:30080/function/hello"));
 }
+
+#[test]
+fn a_version_that_traffic_passes_by_is_told() {
+    let function = |traffic: &serde_json::Value, serves: u32| -> Function {
+        serde_json::from_value(serde_json::json!({
+            "apiVersion": "flint.dev/v1alpha1", "kind": "Function", "metadata": {"name": "hello"}, "spec": {"traffic": traffic},
+            "status": {
+                "latestRevision": "hello-2", "versions": [{"number": 1, "revision": "hello-1"}, {"number": 2, "revision": "hello-2"}],
+                "traffic": [{"revision": format!("hello-{serves}"), "number": serves, "weight": 100}],
+            },
+        }))
+        .unwrap()
+    };
+    let pinned = serde_json::json!([{"revision": 1}]);
+    let told = without_requests(&function(&pinned, 1)).map(|told| plain(&told)).unwrap();
+    assert!(told.contains("version 2 is there and gets no requests") && told.contains("flint promote hello"));
+    assert_eq!(without_requests(&function(&serde_json::json!([{"revision": "latest"}]), 2)), None);
+    // A trial begins without a share, and the condition tells of it.
+    assert_eq!(without_requests(&function(&serde_json::json!([]), 1)), None);
+}

@@ -13,7 +13,7 @@ use crate::{cluster::Cluster, system};
 type Right = (&'static str, &'static str, &'static str, bool);
 
 /// What each command needs. Those that only make an answer fuller are not among them.
-const COMMANDS: [(&str, &[Right]); 7] = [
+const COMMANDS: [(&str, &[Right]); 8] = [
     ("ls, describe", &[("list", "flint.dev", "functions", false), ("get", "flint.dev", "functions", false)]),
     (
         "deploy, diff",
@@ -23,6 +23,14 @@ const COMMANDS: [(&str, &[Right]); 7] = [
             ("patch", "flint.dev", "functions", false),
             ("list", "flint.dev", "functions", false),
             ("watch", "flint.dev", "functions", false),
+        ],
+    ),
+    (
+        "versions, promote, rollback",
+        &[
+            ("get", "flint.dev", "functions", false),
+            ("patch", "flint.dev", "functions", false),
+            ("list", "flint.dev", "revisions", false),
         ],
     ),
     ("remove", &[("get", "flint.dev", "functions", false), ("delete", "flint.dev", "functions", false)]),
