@@ -170,10 +170,13 @@ async fn revisions_are_called_by_alias_and_number_from_zero_too() {
         third.set("traffic", json!([{"revision": "latest"}])).apply().await;
         answers(&function, "three").await;
         assert_eq!(invoke(&function, ":2").await, (200, "2".into(), "\"two\"".into()));
-        let shown = revisions(&function).await;
-        let traffic: Vec<_> =
-            shown.values().map(|one| one.status.clone().unwrap_or_default().traffic).collect();
-        assert_eq!(traffic, ["", "", "100%"]);
+        eventually("the shares that kubectl shows", PATIENCE, || async {
+            let shown = revisions(&function).await;
+            let traffic: Vec<_> =
+                shown.values().map(|one| one.status.clone().unwrap_or_default().traffic).collect();
+            if traffic == ["", "", "100%"] { Ok(()) } else { Err(traffic) }
+        })
+        .await;
     })
     .await;
 }
