@@ -157,7 +157,13 @@ impl Gateway {
         let (events, told) = mpsc::channel(keeper::EVENTS);
         let index = Index::new(Arc::clone(&hub), Arc::clone(&tables), config.gateway.clone());
         let clock = hub.clock;
-        let keeping = tokio::spawn(keeper::keep(index, clock, told, move || functions.ready()));
+        let known = CancellationToken::new();
+        let knows = known.clone();
+        let complete = move || {
+            functions.ready();
+            knows.cancel();
+        };
+        let keeping = tokio::spawn(keeper::keep(index, clock, told, complete));
         // What outlives the traffic, and what must not: firing schedules ends first.
         let (stop, stop_scheduler) = (CancellationToken::new(), CancellationToken::new());
         let admin_server = tokio::spawn(admin.serve(admin_listener, stop.clone()));
@@ -188,7 +194,7 @@ impl Gateway {
             gateway: config.gateway.clone(),
         };
         let scheduling = tokio::spawn(scheduler(schedules, stop_scheduler.clone()));
-        let telling: JoinHandle<anyhow::Result<()>> = tokio::spawn(source.run(events));
+        let mut telling: JoinHandle<anyhow::Result<()>> = tokio::spawn(source.run(events));
 
         let log = config.access_log.then(|| LogWriter::start(std::io::stdout())).transpose()?;
         let going_hub = Arc::clone(&hub);
@@ -208,8 +214,21 @@ impl Gateway {
             }
             Entrance(front)
         };
+        let mut shutdown = std::pin::pin!(shutdown);
+        // Who comes before the first table is there waits in the listeners' backlog: "there is no such function" would be a guess.
+        let mut going_already = false;
+        let unknown = tokio::select! {
+            () = known.cancelled() => None,
+            () = &mut shutdown => {
+                going_already = true;
+                None
+            }
+            failed = failure(&mut telling) => Some(failed),
+        };
         let going = async {
-            shutdown.await;
+            if !going_already {
+                shutdown.await;
+            }
             tracing::info!("going: not ready any more");
             draining.not_ready();
             going_hub.go();
@@ -217,9 +236,12 @@ impl Gateway {
             sleep(config.drain_delay).await;
         };
         tracing::info!(address = %workers.local_addr(), workers = workers.count(), gateway = config.gateway, "serving");
-        let outcome = tokio::select! {
-            outcome = workers.run(factory, going) => outcome.map_err(anyhow::Error::from),
-            failed = failure(telling) => Err(failed),
+        let outcome = match unknown {
+            Some(failed) => Err(failed),
+            None => tokio::select! {
+                outcome = workers.run(factory, going) => outcome.map_err(anyhow::Error::from),
+                failed = failure(&mut telling) => Err(failed),
+            },
         };
         // The last firing's end is told on the stream, so the stream ends after it.
         stop_scheduler.cancel();
@@ -242,7 +264,7 @@ impl Gateway {
 }
 
 /// Only an error ends the gateway: a source that has told all is done.
-async fn failure(telling: JoinHandle<anyhow::Result<()>>) -> anyhow::Error {
+async fn failure(telling: &mut JoinHandle<anyhow::Result<()>>) -> anyhow::Error {
     match telling.await {
         Ok(Ok(())) => std::future::pending().await,
         Ok(Err(error)) => error.context("functions cannot be watched"),

@@ -44,6 +44,8 @@ const CHANGING: [(&str, &str); 20] = [
     (r"\b\d{4}-\d\d-\d\d \d\d:\d\d(:\d\d)?Z?", "TIME"),
     (r"\b\d\d:\d\d:\d\d(\.\d+)?\b", "TIME"),
     (r"\b\d{4}-\d\d-\d\d\b", "DATE"),
+    // Before what looks for ages: `1234567d` is the beginning of an id too.
+    (r"\bTIME [0-9a-z]{5} [0-9a-f]{8}\b", "TIME POD ID"),
     (r"initMs: [0-9.]+", "initMs: N"),
     (r"\b\d+(\.\d+)? ?(ms|µs|MB|MiB|KiB|GiB|B)\b", "N $2"),
     (r"\b\d+d ?\d*h?\b|\b\d+h ?\d*m?\b|\b\d+m ?\d*s?\b|\b\d+(\.\d+)? ?s\b", "AGE"),
@@ -52,7 +54,6 @@ const CHANGING: [(&str, &str); 20] = [
     (r"\b\d+\.\d+\.\d+\.\d+(:\d+)?\b", "ADDRESS"),
     // Columns are as wide as what was in them.
     (r" {2,}", "  "),
-    (r"\bTIME [0-9a-z]{5} [0-9a-f]{8}\b", "TIME POD ID"),
 ];
 
 fn plain(text: &str, namespace: &Namespace) -> String {

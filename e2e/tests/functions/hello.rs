@@ -61,6 +61,8 @@ async fn go_says_hello_through_provided() {
             .set("handler", json!("bootstrap"))
             .set("source", json!({"inline": {"config.json": "{}"}}));
         lives(function, "\"hello from Go\"").await;
+        let runtimes = kube::Api::<flint_api::Runtime>::all(namespace.cluster.client.clone());
+        runtimes.delete("e2e-go", &Default::default()).await.expect("it goes");
     })
     .await;
 }

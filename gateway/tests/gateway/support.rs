@@ -37,7 +37,6 @@ struct Script(mpsc::Receiver<Event>);
 
 impl Source for Script {
     async fn run(mut self, events: mpsc::Sender<Event>) -> anyhow::Result<()> {
-        events.send(Event::Complete).await?;
         while let Some(event) = self.0.recv().await {
             events.send(event).await?;
         }
@@ -112,6 +111,22 @@ impl Running {
     }
 
     pub(crate) async fn start_with<R: Future<Output = ()> + Send + 'static>(
+        config: Config,
+        scheduler: impl FnOnce(flint_gateway::app::Schedules, tokio_util::sync::CancellationToken) -> R
+        + Send
+        + 'static,
+    ) -> Self {
+        let gateway = Self::begin_with(config, scheduler).await;
+        gateway.tell(Event::Complete).await;
+        gateway
+    }
+
+    /// One that has yet to be told everything.
+    pub(crate) async fn begin() -> Self {
+        Self::begin_with(config(), |_, _| std::future::ready(())).await
+    }
+
+    async fn begin_with<R: Future<Output = ()> + Send + 'static>(
         config: Config,
         scheduler: impl FnOnce(flint_gateway::app::Schedules, tokio_util::sync::CancellationToken) -> R
         + Send

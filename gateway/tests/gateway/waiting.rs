@@ -53,6 +53,25 @@ async fn requests_at_zero_wait_for_the_instance_and_are_all_answered() {
 }
 
 #[tokio::test]
+async fn who_comes_before_the_gateway_knows_its_functions_waits_and_is_answered() {
+    let hello = hello().await;
+    let gateway = Running::begin().await;
+    let mut early = gateway.connect().await;
+    early.say(&get("/function/hello")).await;
+    // The admin port answers by now, so the gateway runs: and it has not refused the early one.
+    gateway.metrics_show("flint_gateway_functions 0").await;
+    gateway.tell(Event::Function(function("hello"))).await;
+    gateway.tell(Event::Pod(pod("hello", "hello-1", hello.address()))).await;
+    gateway.tell(Event::Complete).await;
+    assert_eq!(answer(&mut early).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_gateway_that_never_learned_its_functions_ends_when_it_is_told_to() {
+    Running::begin().await.ended().await;
+}
+
+#[tokio::test]
 async fn the_limit_of_an_instance_holds_over_all_workers() {
     let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let busy = Upstream::start({

@@ -37,6 +37,15 @@ fn repository() -> Arc<Repository> {
     Arc::new(repository)
 }
 
+/// The repository, its server, and somebody who trusts that server.
+async fn served() -> (Arc<Repository>, Https, Fetching) {
+    let repository = repository();
+    let https = serve(Arc::clone(&repository)).await;
+    let fetching = Fetching::new();
+    fetching.trust(&https, &[]);
+    (repository, https, fetching)
+}
+
 fn order(https: &Https, place: &str, revision: Option<&str>, path: Option<&str>) -> Order {
     let git = flint_api::Git {
         url: https.url(place),
@@ -78,10 +87,7 @@ impl Fetching {
 
 #[tokio::test]
 async fn a_folder_of_a_repository_becomes_a_package_that_says_its_commit() {
-    let repository = repository();
-    let https = serve(Arc::clone(&repository)).await;
-    let fetching = Fetching::new();
-    fetching.trust(&https, &[]);
+    let (repository, https, fetching) = served().await;
     let commit = repository.git(&["rev-parse", "HEAD"]);
     let folder = Some("functions/thumbnail");
     for place in ["/team/functions.git", "/team/functions.git/", "/moved.git"] {
@@ -95,10 +101,7 @@ async fn a_folder_of_a_repository_becomes_a_package_that_says_its_commit() {
 
 #[tokio::test]
 async fn a_branch_that_moves_makes_another_package_and_one_that_does_not_is_not_fetched_again() {
-    let repository = repository();
-    let https = serve(Arc::clone(&repository)).await;
-    let fetching = Fetching::new();
-    fetching.trust(&https, &[]);
+    let (repository, https, fetching) = served().await;
     let order = order(&https, "/team/functions.git", None, Some("functions/thumbnail"));
     let first = fetching.made(&order).await;
     let asked = https.seen().len();
@@ -124,10 +127,7 @@ async fn a_branch_that_moves_makes_another_package_and_one_that_does_not_is_not_
 
 #[tokio::test]
 async fn a_commit_that_is_no_package_is_said_and_the_next_one_heals_it() {
-    let repository = repository();
-    let https = serve(Arc::clone(&repository)).await;
-    let fetching = Fetching::new();
-    fetching.trust(&https, &[]);
+    let (repository, https, fetching) = served().await;
     let order = order(&https, "/team/functions.git", None, Some("functions/thumbnail"));
     let first = fetching.made(&order).await;
     repository.link("functions/thumbnail/out", "/etc/passwd").commit();
@@ -146,10 +146,7 @@ async fn a_commit_that_is_no_package_is_said_and_the_next_one_heals_it() {
 
 #[tokio::test]
 async fn a_known_commit_is_not_fetched_by_a_new_leader_that_has_the_package() {
-    let repository = repository();
-    let https = serve(Arc::clone(&repository)).await;
-    let fetching = Fetching::new();
-    fetching.trust(&https, &[]);
+    let (_, https, fetching) = served().await;
     let order = order(&https, "/team/functions.git", Some("main"), None);
     let made = fetching.made(&order).await;
     let asked = https.seen().len();
@@ -161,10 +158,7 @@ async fn a_known_commit_is_not_fetched_by_a_new_leader_that_has_the_package() {
 
 #[tokio::test]
 async fn each_thing_that_is_not_there_has_its_condition() {
-    let repository = repository();
-    let https = serve(Arc::clone(&repository)).await;
-    let fetching = Fetching::new();
-    fetching.trust(&https, &[]);
+    let (_, https, fetching) = served().await;
     let team = "/team/functions.git";
     let commit = "1".repeat(40);
     for (place, revision, path, reason, heals, word) in [
