@@ -1,6 +1,6 @@
 # Benchmarks. They print tables and write bench/results; bench/README.md says what makes a run valid.
 
-.PHONY: bench bench-cold-start bench-apply bench-dev
+.PHONY: bench bench-cold-start bench-apply bench-switch bench-dev
 bench: ## requests and CPU of the gateway beside nginx
 	@command -v /usr/sbin/nginx >/dev/null || apt-get install -y -q nginx-light
 	@$(call build_static,flint-bench flint-gateway)
@@ -22,6 +22,10 @@ bench-cold-start: ## from zero to the first answer, beside plain Kubernetes
 bench-apply: ## from kubectl apply to the first 200
 	@$(call build_static,flint-bench)
 	$(bin)/flint-bench apply --url $$($(MAKE) -s url)
+
+bench-switch: ## from one version to another by one field
+	@$(call build_static,flint-bench)
+	$(bin)/flint-bench switch --url $$($(MAKE) -s url)
 
 bench-dev: ## flint dev: its start, a reload, its memory at rest
 	@$(call build_static,flint-bench flint-cli)

@@ -136,6 +136,12 @@ impl Gateway {
             failure(&format!("look for the gateway's pods in {namespace}"), error)
                 .or_try("give its URL: --url http://… or FLINT_URL")
         })?;
+        if list.items.is_empty() {
+            return Err(Error::platform(format!(
+                "there is no gateway in {namespace}: Flint is not installed there"
+            ))
+            .try_this(format!("{}; if it is elsewhere, give its URL: --url http://…", system::INSTALL)));
+        }
         let pod = list.items.iter().find(|pod| system::is_ready(pod)).map(ResourceExt::name_any);
         let pod = pod.ok_or_else(|| {
             Error::platform(format!("no gateway is ready in {namespace}"))

@@ -17,6 +17,7 @@ mod process;
 mod report;
 mod reverse;
 mod rivals;
+mod switch;
 mod wire;
 
 // The engine is measured with the allocator that the gateway is shipped with.
@@ -36,6 +37,7 @@ enum Benchmark {
     Proxy(compare::Compare),
     ColdStart(cold::Cold),
     Apply(apply::Apply),
+    Switch(switch::Switch),
     Dev(dev::Dev),
     Idle(idle::Idle),
     Load(load::Single),
@@ -64,6 +66,7 @@ fn main() -> anyhow::Result<()> {
         Benchmark::Proxy(compare) => compare.run(),
         Benchmark::ColdStart(cold) => wait(cold.run()),
         Benchmark::Apply(apply) => wait(apply.run()),
+        Benchmark::Switch(switch) => wait(switch.run()),
         Benchmark::Dev(dev) => wait(dev.run()),
         Benchmark::Idle(idle) => idle.run(),
         Benchmark::Load(load) => load.run(),
