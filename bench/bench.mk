@@ -1,10 +1,34 @@
-# Benchmarks. They print tables and write bench/results; bench/README.md says what makes a run valid.
+# Benchmarks. They print tables and write bench/results; bench/README.md says what makes a run valid. Each takes less than five minutes.
 
-.PHONY: bench bench-cold-start bench-apply bench-switch bench-dev
-bench: ## requests and CPU of the gateway beside nginx
+.PHONY: bench bench-tools bench-proxy bench-stream bench-open bench-many bench-whole bench-fairness bench-cold-start bench-apply bench-switch bench-scale bench-dev
+
+bench: bench-proxy bench-stream bench-open bench-many bench-whole bench-fairness ## the data plane beside nginx: CPU, streams, latency at a rate, many functions, the watchdog, fairness
+
+bench-tools:
 	@command -v /usr/sbin/nginx >/dev/null || apt-get install -y -q nginx-light
-	@$(call build_static,flint-bench flint-gateway)
-	$(bin)/flint-bench proxy --gateway $(bin)/flint-gateway --rivals direct,nginx,nginx-log,engine,gateway,gateway-log
+	@command -v strace >/dev/null || apt-get install -y -q strace
+	@$(call build_static,flint-bench flint-gateway flint-watchdog)
+
+rig = $(bin)/flint-bench
+proxy = $(rig) proxy --gateway $(bin)/flint-gateway --watchdog $(bin)/flint-watchdog --windows 3
+
+bench-proxy: bench-tools ## requests and CPU of engine and gateway beside nginx
+	$(proxy) --rivals direct,nginx,nginx-log,engine,gateway,gateway-log --seconds 2 --calls
+
+bench-stream: bench-tools ## long answers: bytes per second and memory
+	$(proxy) --name stream --rivals direct,nginx,engine,gateway --connections 1,16 --answer-bytes 16777216 --seconds 3
+
+bench-open: bench-tools ## latency at a steady rate, from when requests were due
+	$(proxy) --name open-loop --rivals direct,nginx,gateway --connections 64 --rate 10000 --seconds 5
+
+bench-many: bench-tools ## ten thousand functions in the table beside one
+	$(proxy) --name many --rivals nginx,gateway,gateway-many --connections 16,64 --seconds 3
+
+bench-whole: bench-tools ## gateway and watchdog together
+	$(proxy) --name whole --rivals direct,nginx,http,lambda --connections 1,16 --seconds 3
+
+bench-fairness: bench-tools ## one function's p99 while others misbehave
+	$(rig) fairness --gateway $(bin)/flint-gateway
 
 bench_functions := trivial python
 bench-cold-start: ## from zero to the first answer, beside plain Kubernetes
@@ -26,6 +50,10 @@ bench-apply: ## from kubectl apply to the first 200
 bench-switch: ## from one version to another by one field
 	@$(call build_static,flint-bench)
 	$(bin)/flint-bench switch --url $$($(MAKE) -s url)
+
+bench-scale: ## thousands of functions on the cluster (FUNCTIONS=2000)
+	@$(call build_static,flint-bench)
+	$(if $(local_cluster),FLINT_AUDIT_LOG=$$(e2e/cluster/cluster audit-log)) $(bin)/flint-bench scale --url $$($(MAKE) -s url) --functions $(or $(FUNCTIONS),2000)
 
 bench-dev: ## flint dev: its start, a reload, its memory at rest
 	@$(call build_static,flint-bench flint-cli)

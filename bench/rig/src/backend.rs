@@ -1,6 +1,6 @@
 //! The backend behind every proxy of the rig: answers each request head with the same small answer.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use memchr::memmem;
 use tokio::{
@@ -9,8 +9,8 @@ use tokio::{
     runtime::{Builder, LocalOptions},
 };
 
-/// Serves until the process is ended, with a body of that many bytes or a small one.
-pub(crate) fn run(address: SocketAddr, bytes: Option<usize>) -> anyhow::Result<()> {
+/// Serves until the process is ended, with a body of that many bytes or a small one, each answer after that time.
+pub(crate) fn run(address: SocketAddr, bytes: Option<usize>, delay: Duration) -> anyhow::Result<()> {
     let small = r#"{"message":"hello from the other side of the proxy"}"#;
     let body = bytes.map_or_else(|| small.to_owned(), |bytes| "x".repeat(bytes));
     let answer: &'static [u8] = format!(
@@ -25,12 +25,12 @@ pub(crate) fn run(address: SocketAddr, bytes: Option<usize>) -> anyhow::Result<(
         loop {
             let (stream, _) = listener.accept().await?;
             stream.set_nodelay(true)?;
-            tokio::task::spawn_local(answer_all(stream, answer));
+            tokio::task::spawn_local(answer_all(stream, answer, delay));
         }
     })
 }
 
-async fn answer_all(mut stream: TcpStream, answer: &'static [u8]) {
+async fn answer_all(mut stream: TcpStream, answer: &'static [u8], delay: Duration) {
     let mut buffer = Vec::with_capacity(4096);
     loop {
         match stream.read_buf(&mut buffer).await {
@@ -39,6 +39,9 @@ async fn answer_all(mut stream: TcpStream, answer: &'static [u8]) {
         }
         while let Some(end) = memmem::find(&buffer, b"\r\n\r\n") {
             buffer.drain(..end + 4);
+            if !delay.is_zero() {
+                tokio::time::sleep(delay).await;
+            }
             if stream.write_all(answer).await.is_err() {
                 return;
             }

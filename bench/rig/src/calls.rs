@@ -12,8 +12,9 @@ use nix::{
 };
 
 use crate::{
-    load::{Shape, Target, run},
-    process::{Running, family},
+    load::{Shape, run},
+    process::Running,
+    rivals::Standing,
 };
 
 /// How long `strace` may take to be there; what it counts before the load is a few idle wake-ups.
@@ -21,12 +22,12 @@ const ATTACH: Duration = Duration::from_millis(500);
 /// The time of the load. Thousands of requests even at strace's price.
 const TIME: Duration = Duration::from_secs(2);
 
-/// Loads the target while `strace` counts the system calls of the process and its children.
-pub(crate) fn per_request(process: &Running, target: &Target, connections: usize) -> anyhow::Result<f64> {
+/// Loads what stands there while `strace` counts the system calls of its processes.
+pub(crate) fn per_request(standing: &Standing, connections: usize) -> anyhow::Result<f64> {
     let file = tempfile::NamedTempFile::new()?;
     let mut command = Command::new("strace");
     command.args(["-c", "-f", "-q", "-o"]).arg(file.path());
-    for id in family(process.id()) {
+    for id in standing.processes.iter().flat_map(Running::ids) {
         command.arg("-p").arg(id.to_string());
     }
     let mut strace = command
@@ -37,7 +38,7 @@ pub(crate) fn per_request(process: &Running, target: &Target, connections: usize
         .context("--calls needs strace")?;
     std::thread::sleep(ATTACH);
     let shape = Shape { connections, rate: None, warm_up: Duration::ZERO, time: TIME };
-    let load = run(target, shape, || {});
+    let load = run(&standing.target, shape, || {});
     kill(Pid::from_raw(i32::try_from(strace.id())?), Signal::SIGINT)?;
     strace.wait()?;
     let load = load?;

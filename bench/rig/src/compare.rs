@@ -8,11 +8,14 @@ use serde::Serialize;
 
 use crate::{
     calls,
+    cores::{Cores, Part},
     load::{Load, Shape, run},
     process::{Running, Usage, cpu_of, machine_busy},
     report::{Machine, Report, Times, median, now},
     rivals::{Rival, Setting, Standing, free_port},
 };
+
+mod figures;
 
 /// How often a window is repeated before the run is given up.
 const REPEATS: usize = 5;
@@ -44,18 +47,24 @@ pub(crate) struct Compare {
     /// Bytes of the backend's answers, for bytes per second and memory; small ones without it.
     #[arg(long)]
     answer_bytes: Option<usize>,
-    /// Functions in the gateway's table.
-    #[arg(long, default_value_t = 1)]
+    /// Functions in the table of `gateway-many`.
+    #[arg(long, default_value_t = 10_000)]
     functions: usize,
-    /// Workers of each proxy.
-    #[arg(long, default_value_t = std::thread::available_parallelism().map_or(1, usize::from))]
-    workers: usize,
+    /// Workers of each proxy; as many as there are cores for them unless told otherwise.
+    #[arg(long)]
+    workers: Option<usize>,
     /// nginx's program.
     #[arg(long, default_value = "/usr/sbin/nginx")]
     nginx: PathBuf,
     /// The gateway's program.
     #[arg(long)]
     gateway: Option<PathBuf>,
+    /// The watchdog's program.
+    #[arg(long)]
+    watchdog: Option<PathBuf>,
+    /// The results' name.
+    #[arg(long, default_value = "proxy")]
+    name: String,
     /// Where results are written.
     #[arg(long, default_value = "bench/results")]
     results: PathBuf,
@@ -71,6 +80,8 @@ struct Window {
     /// Of the proxy and its children alone.
     cpu_micros_per_request: f64,
     switches_per_request: f64,
+    /// Of those, the ones for want of work; the rest are the kernel's, for another's sake.
+    voluntary_switches_per_request: f64,
     latency_ms: Times,
     /// Of the proxy and its children, at the window's end.
     resident_mib: f64,
@@ -89,7 +100,12 @@ struct Row {
     /// CPU of nginx ÷ CPU of this one, of windows taken one after the other; above 1 is better than nginx. With the access log on
     /// it is nginx with its log on.
     against_nginx: Option<f64>,
+    /// Requests per second of this one ÷ nginx's, of the same pairs of windows.
+    throughput_against_nginx: Option<f64>,
+    /// Median of what it adds to the direct call's median in the same round, in milliseconds.
+    added_p50_ms: Option<f64>,
     switches_per_request: f64,
+    voluntary_switches_per_request: f64,
     /// By `strace`, in a time of its own: it slows what it counts.
     calls_per_request: Option<f64>,
     p50_ms: f64,
@@ -104,6 +120,7 @@ struct Row {
 #[serde(rename_all = "camelCase")]
 struct Results {
     nginx: String,
+    cores: String,
     seconds: f64,
     rate: Option<f64>,
     answer_bytes: Option<usize>,
@@ -120,34 +137,42 @@ impl Compare {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         let machine = Machine::here();
         let directory = tempfile::tempdir()?;
+        let cores = Cores::here();
+        println!("cores {}", cores.told);
+        let workers = self.workers.unwrap_or_else(|| cores.for_proxies());
         let backend = free_port()?;
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["backend", "--listen", &backend.to_string()]);
         if let Some(bytes) = self.answer_bytes {
             command.args(["--answer-bytes", &bytes.to_string()]);
         }
+        cores.enter(Part::Backend)?;
         let backend_process = Running::start(&mut command, backend)?;
         let setting = Setting {
             backend,
-            workers: self.workers,
+            workers,
             directory: directory.path(),
             nginx: &self.nginx,
             gateway: self.gateway.as_deref(),
+            watchdog: self.watchdog.as_deref(),
             functions: self.functions,
         };
+        cores.enter(Part::Proxy)?;
         let standing =
             self.rivals.iter().map(|rival| rival.start(&setting)).collect::<Result<Vec<_>, _>>()?;
+        cores.enter(Part::Load)?;
         let mut windows: Vec<Window> = Vec::new();
         let mut invalid = 0;
         let mut rows = Vec::new();
         for &connections in &self.connections {
             println!("\n{connections} connections, {} windows of {} s each", self.windows, self.seconds);
             println!(
-                "{:12} {:>10} {:>12} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}",
+                "{:12} {:>10} {:>12} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}",
                 "",
                 "req/s",
                 "CPU µs/req",
                 "nginx ÷",
+                "added ms",
                 "switches",
                 "calls",
                 "p50 ms",
@@ -167,8 +192,8 @@ impl Compare {
             }
             for standing in &standing {
                 let mut row = row(standing.rival, connections, &windows);
-                if let (true, Some(process)) = (self.calls, &standing.process) {
-                    row.calls_per_request = Some(calls::per_request(process, &standing.target, connections)?);
+                if self.calls && !standing.processes.is_empty() {
+                    row.calls_per_request = Some(calls::per_request(standing, connections)?);
                 }
                 row.print();
                 rows.push(row);
@@ -179,16 +204,18 @@ impl Compare {
         }
         let results = Results {
             nginx: version(&self.nginx),
+            cores: cores.told,
             seconds: self.seconds,
             rate: self.rate,
             answer_bytes: self.answer_bytes,
             functions: self.functions,
-            workers: self.workers,
+            workers,
             rows,
             windows,
             invalid_windows: invalid,
         };
-        Report { benchmark: "proxy", date: now(), machine, results }.write(&self.results)
+        let figures = figures::of(&results);
+        Report { benchmark: &self.name, date: now(), machine, results }.write_with(&self.results, &figures)
     }
 
     fn window(
@@ -207,7 +234,7 @@ impl Compare {
         for _ in 0..REPEATS {
             let mut edges: Vec<(Usage, f64, f64)> = Vec::new();
             let load = run(&standing.target, shape, || {
-                let proxy = standing.process.as_ref().map(Running::usage).unwrap_or_default();
+                let proxy = standing.usage();
                 let rig = proxy.cpu + backend.usage().cpu + cpu_of(std::process::id());
                 edges.push((proxy, rig, machine_busy()));
             })
@@ -231,13 +258,12 @@ fn row(rival: Rival, connections: usize, windows: &[Window]) -> Row {
         let of_both = |window: &&Window| window.rival == rival.name() && window.connections == connections;
         windows.iter().filter(of_both).collect()
     };
-    let (own, nginx) = (of(rival), of(rival.rival()));
-    let ratios: Vec<f64> = nginx
-        .iter()
-        .zip(&own)
-        .map(|(nginx, own)| nginx.cpu_micros_per_request / own.cpu_micros_per_request)
-        .filter(|ratio| ratio.is_finite())
-        .collect();
+    let (own, nginx, direct) = (of(rival), of(rival.rival()), of(Rival::Direct));
+    let pairs = |other: &[&Window], with: fn(&Window, &Window) -> f64| {
+        let pairs = other.iter().zip(&own).map(|(other, own)| with(other, own));
+        let numbers: Vec<f64> = pairs.filter(|number| number.is_finite()).collect();
+        (!numbers.is_empty()).then(|| median(numbers))
+    };
     let middle = |of: fn(&Window) -> f64| median(own.iter().map(|window| of(window)));
     Row {
         rival: rival.name(),
@@ -245,8 +271,13 @@ fn row(rival: Rival, connections: usize, windows: &[Window]) -> Row {
         windows: own.len(),
         requests_per_second: middle(|window| window.requests_per_second),
         cpu_micros_per_request: middle(|window| window.cpu_micros_per_request),
-        against_nginx: (!ratios.is_empty()).then(|| median(ratios)),
+        against_nginx: pairs(&nginx, |nginx, own| nginx.cpu_micros_per_request / own.cpu_micros_per_request),
+        throughput_against_nginx: pairs(&nginx, |nginx, own| {
+            own.requests_per_second / nginx.requests_per_second
+        }),
+        added_p50_ms: pairs(&direct, |direct, own| own.latency_ms.p50 - direct.latency_ms.p50),
         switches_per_request: middle(|window| window.switches_per_request),
+        voluntary_switches_per_request: middle(|window| window.voluntary_switches_per_request),
         calls_per_request: None,
         p50_ms: middle(|window| window.latency_ms.p50),
         p99_ms: middle(|window| window.latency_ms.p99),
@@ -273,15 +304,16 @@ impl Window {
         foreign: f64,
     ) -> Self {
         let requests = load.requests as f64;
-        let switches = (after.voluntary_switches + after.involuntary_switches)
-            .saturating_sub(before.voluntary_switches + before.involuntary_switches);
+        let voluntary = after.voluntary_switches.saturating_sub(before.voluntary_switches);
+        let involuntary = after.involuntary_switches.saturating_sub(before.involuntary_switches);
         Self {
             rival,
             connections,
             requests: load.requests,
             requests_per_second: requests / load.seconds,
             cpu_micros_per_request: (after.cpu - before.cpu) * 1e6 / requests,
-            switches_per_request: switches as f64 / requests,
+            switches_per_request: (voluntary + involuntary) as f64 / requests,
+            voluntary_switches_per_request: voluntary as f64 / requests,
             latency_ms: Times::of(&load.latency),
             resident_mib: after.resident_kib as f64 / 1024.0,
             foreign_cores: (foreign / load.seconds).max(0.0),
@@ -295,11 +327,12 @@ impl Row {
     fn print(&self) {
         let some = |number: Option<f64>| number.map_or_else(|| "-".into(), |number| format!("{number:.2}"));
         println!(
-            "{:12} {:>10.0} {:>12.1} {:>9} {:>9.3} {:>9} {:>9.3} {:>9.3} {:>9.3} {:>9.1} {:>9.2}",
+            "{:12} {:>10.0} {:>12.1} {:>9} {:>9} {:>9.3} {:>9} {:>9.3} {:>9.3} {:>9.3} {:>9.1} {:>9.2}",
             self.rival,
             self.requests_per_second,
             self.cpu_micros_per_request,
             some(self.against_nginx),
+            self.added_p50_ms.map_or_else(|| "-".into(), |added| format!("{added:.3}")),
             self.switches_per_request,
             some(self.calls_per_request),
             self.p50_ms,

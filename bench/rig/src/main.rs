@@ -1,22 +1,29 @@
 //! Benchmarks of Flint, as ratios against a rival in the same run. `bench/README.md` says how and when they are valid.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use clap::{Parser, Subcommand};
 
 mod apply;
+mod attack;
 mod backend;
+mod bootstrap;
 mod calls;
 mod cluster;
 mod cold;
 mod compare;
+mod cores;
 mod dev;
+mod external;
+mod fairness;
 mod idle;
 mod load;
+mod plot;
 mod process;
 mod report;
 mod reverse;
 mod rivals;
+mod scale;
 mod switch;
 mod wire;
 
@@ -35,6 +42,9 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Benchmark {
     Proxy(compare::Compare),
+    Fairness(fairness::Fairness),
+    External(external::External),
+    Scale(scale::Scale),
     ColdStart(cold::Cold),
     Apply(apply::Apply),
     Switch(switch::Switch),
@@ -48,7 +58,15 @@ enum Benchmark {
         listen: SocketAddr,
         #[arg(long)]
         answer_bytes: Option<usize>,
+        #[arg(long, default_value_t = 0)]
+        delay_ms: u64,
     },
+    /// Somebody who misbehaves, as a process of its own.
+    #[command(hide = true)]
+    Attack(attack::Attack),
+    /// A function of the least that the Lambda Runtime API wants, as a watchdog's child.
+    #[command(hide = true)]
+    Bootstrap,
     /// The engine alone as a reverse proxy, as a process of its own.
     #[command(hide = true)]
     Engine {
@@ -64,13 +82,20 @@ enum Benchmark {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().benchmark {
         Benchmark::Proxy(compare) => compare.run(),
+        Benchmark::Fairness(fairness) => fairness.run(),
+        Benchmark::External(external) => external.run(),
+        Benchmark::Scale(scale) => wait(scale.run()),
         Benchmark::ColdStart(cold) => wait(cold.run()),
         Benchmark::Apply(apply) => wait(apply.run()),
         Benchmark::Switch(switch) => wait(switch.run()),
         Benchmark::Dev(dev) => wait(dev.run()),
         Benchmark::Idle(idle) => idle.run(),
         Benchmark::Load(load) => load.run(),
-        Benchmark::Backend { listen, answer_bytes } => backend::run(listen, answer_bytes),
+        Benchmark::Backend { listen, answer_bytes, delay_ms } => {
+            backend::run(listen, answer_bytes, Duration::from_millis(delay_ms))
+        }
+        Benchmark::Attack(attack) => attack.run(),
+        Benchmark::Bootstrap => bootstrap::run(),
         Benchmark::Engine { listen, upstream, workers } => reverse::run(listen, upstream, workers),
     }
 }

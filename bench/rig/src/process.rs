@@ -10,7 +10,10 @@ use std::{
 
 use anyhow::{Context, bail};
 use nix::{
-    sys::signal::{Signal, kill},
+    sys::{
+        resource::{Resource, getrlimit, setrlimit},
+        signal::{Signal, kill},
+    },
     unistd::{Pid, SysconfVar, sysconf},
 };
 use tokio::time::Instant;
@@ -18,6 +21,8 @@ use tokio::time::Instant;
 /// A process with its children; ended when dropped.
 pub(crate) struct Running {
     child: Child,
+    /// What it starts is not the rig's business.
+    alone: bool,
 }
 
 /// What a process and its children have used.
@@ -31,6 +36,22 @@ pub(crate) struct Usage {
     pub(crate) resident_kib: u64,
 }
 
+impl std::ops::Add for Usage {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            cpu: self.cpu + other.cpu,
+            voluntary_switches: self.voluntary_switches + other.voluntary_switches,
+            involuntary_switches: self.involuntary_switches + other.involuntary_switches,
+            resident_kib: self.resident_kib + other.resident_kib,
+        }
+    }
+}
+
+/// What a process may take until it listens: somebody with ten thousand connections makes them first.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 // === impl Running ===
 
 impl Running {
@@ -42,8 +63,8 @@ impl Running {
             .stdout(Stdio::null())
             .spawn()
             .with_context(|| format!("cannot start {name}"))?;
-        let mut running = Self { child };
-        let patience = Instant::now() + Duration::from_secs(10);
+        let mut running = Self { child, alone: false };
+        let patience = Instant::now() + PATIENCE;
         while std::net::TcpStream::connect_timeout(&address, Duration::from_millis(100)).is_err() {
             if let Some(status) = running.child.try_wait()? {
                 bail!("{name} ended at once: {status}");
@@ -60,8 +81,19 @@ impl Running {
         self.child.id()
     }
 
+    /// The same, and what it starts is not accounted: a watchdog's function is the user's.
+    pub(crate) fn alone(mut self) -> Self {
+        self.alone = true;
+        self
+    }
+
     pub(crate) fn usage(&self) -> Usage {
-        usage(self.id())
+        if self.alone { own(self.id()).unwrap_or_default() } else { usage(self.id()) }
+    }
+
+    /// The processes that are accounted.
+    pub(crate) fn ids(&self) -> Vec<u32> {
+        if self.alone { vec![self.id()] } else { family(self.id()) }
     }
 }
 
@@ -81,6 +113,13 @@ impl Drop for Running {
     }
 }
 
+/// Allows this process, and those that it starts, as many open files as the system lets it have.
+pub(crate) fn most_files() -> anyhow::Result<()> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+    Ok(())
+}
+
 /// Seconds of CPU that a process has used, its children not counted.
 pub(crate) fn cpu_of(process: u32) -> f64 {
     own(process).unwrap_or_default().cpu
@@ -90,11 +129,7 @@ pub(crate) fn cpu_of(process: u32) -> f64 {
 pub(crate) fn usage(process: u32) -> Usage {
     let mut usage = own(process).unwrap_or_default();
     for child in children(process) {
-        let child = self::usage(child);
-        usage.cpu += child.cpu;
-        usage.voluntary_switches += child.voluntary_switches;
-        usage.involuntary_switches += child.involuntary_switches;
-        usage.resident_kib += child.resident_kib;
+        usage = usage + self::usage(child);
     }
     usage
 }

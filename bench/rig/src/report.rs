@@ -6,6 +6,8 @@ use anyhow::Context;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
+use crate::plot::{Figure, Page};
+
 /// The machine and the code that numbers belong to. A number without them says nothing.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -73,6 +75,11 @@ impl Machine {
 impl<T: Serialize> Report<'_, T> {
     /// Writes `DATE-BENCHMARK.json` into the directory; a second run of a day gets a number.
     pub(crate) fn write(&self, directory: &Path) -> anyhow::Result<()> {
+        self.write_with(directory, &[])
+    }
+
+    /// The same, with a page of figures beside it.
+    pub(crate) fn write_with(&self, directory: &Path, figures: &[Figure]) -> anyhow::Result<()> {
         fs::create_dir_all(directory)?;
         let day = self.date.get(..10).unwrap_or(&self.date);
         let file = (1..)
@@ -84,6 +91,12 @@ impl<T: Serialize> Report<'_, T> {
             .context("every name is taken")?;
         fs::write(&file, serde_json::to_string_pretty(self)? + "\n")?;
         println!("\nwritten to {}", file.display());
+        if !figures.is_empty() {
+            let Self { benchmark: title, date, machine, .. } = self;
+            let file = file.with_extension("html");
+            fs::write(&file, Page { title, date, machine, figures }.to_string())?;
+            println!("plotted in {}", file.display());
+        }
         Ok(())
     }
 }

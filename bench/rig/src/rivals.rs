@@ -9,8 +9,12 @@ use std::{
 
 use anyhow::Context;
 use clap::ValueEnum;
+use serde_json::{Value, json};
 
-use crate::{load::Target, process::Running};
+use crate::{
+    load::Target,
+    process::{Running, Usage},
+};
 
 /// What can stand between the load and the backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -27,6 +31,12 @@ pub(crate) enum Rival {
     Gateway,
     /// The gateway, its access log on.
     GatewayLog,
+    /// The gateway with a table of many functions.
+    GatewayMany,
+    /// The gateway and a watchdog in http mode behind it: all that Flint puts before a server.
+    Http,
+    /// The gateway and a watchdog in lambda mode, with a function of the least that the Runtime API wants.
+    Lambda,
 }
 
 /// A rival that runs.
@@ -34,7 +44,7 @@ pub(crate) struct Standing {
     pub(crate) rival: Rival,
     pub(crate) target: Target,
     /// None for the floor.
-    pub(crate) process: Option<Running>,
+    pub(crate) processes: Vec<Running>,
 }
 
 /// Programs and places.
@@ -44,7 +54,8 @@ pub(crate) struct Setting<'a> {
     pub(crate) directory: &'a Path,
     pub(crate) nginx: &'a Path,
     pub(crate) gateway: Option<&'a Path>,
-    /// Functions in the gateway's table.
+    pub(crate) watchdog: Option<&'a Path>,
+    /// Functions in the table of [`Rival::GatewayMany`].
     pub(crate) functions: usize,
 }
 
@@ -59,25 +70,26 @@ impl Rival {
             Self::Engine => "engine",
             Self::Gateway => "gateway",
             Self::GatewayLog => "gateway+log",
+            Self::GatewayMany => "gateway+many",
+            Self::Http => "http",
+            Self::Lambda => "lambda",
         }
     }
 
     /// Whom it is compared with: nginx doing the same, the access log included.
     pub(crate) fn rival(self) -> Self {
-        match self {
-            Self::NginxLog | Self::GatewayLog => Self::NginxLog,
-            Self::Direct | Self::Nginx | Self::Engine | Self::Gateway => Self::Nginx,
-        }
+        if matches!(self, Self::NginxLog | Self::GatewayLog) { Self::NginxLog } else { Self::Nginx }
     }
 
     /// Starts it in front of the backend, on a free port.
     pub(crate) fn start(self, setting: &Setting<'_>) -> anyhow::Result<Standing> {
         let address = free_port()?;
         let (mut path, host) = ("/", "bench.example");
+        let mut processes = Vec::new();
         let mut command = match self {
             Self::Direct => {
                 let target = Target { address: setting.backend, host: host.into(), path: path.into() };
-                return Ok(Standing { rival: self, target, process: None });
+                return Ok(Standing { rival: self, target, processes: Vec::new() });
             }
             Self::Nginx | Self::NginxLog => {
                 let file = nginx_configuration(setting, address, self == Self::NginxLog)?;
@@ -97,14 +109,34 @@ impl Rival {
                 command.args(["--workers", &setting.workers.to_string()]);
                 command
             }
-            Self::Gateway | Self::GatewayLog => {
+            Self::Gateway | Self::GatewayLog | Self::GatewayMany => {
                 path = "/function/bench";
-                gateway_command(setting, address, self == Self::GatewayLog)?
+                let functions = if self == Self::GatewayMany { setting.functions } else { 1 };
+                let table = table(setting, functions, json!({"instances": [setting.backend]}));
+                gateway(setting, address, table, self == Self::GatewayLog)?
+            }
+            Self::Http | Self::Lambda => {
+                path = "/function/bench";
+                let instance = free_port()?;
+                processes.push(watchdog(self, setting, instance)?);
+                let mode = if self == Self::Lambda { "lambda" } else { "http" };
+                let concurrency = u32::from(self == Self::Lambda);
+                let bench = json!({"mode": mode, "concurrency": concurrency, "instances": [instance]});
+                gateway(setting, address, table(setting, 1, bench), false)?
             }
         };
-        let process = Running::start(&mut command, address)?;
+        processes.push(Running::start(&mut command, address)?);
         let target = Target { address, host: host.into(), path: path.into() };
-        Ok(Standing { rival: self, target, process: Some(process) })
+        Ok(Standing { rival: self, target, processes })
+    }
+}
+
+// === impl Standing ===
+
+impl Standing {
+    /// What its processes have used so far.
+    pub(crate) fn usage(&self) -> Usage {
+        self.processes.iter().map(Running::usage).fold(Usage::default(), |all, one| all + one)
     }
 }
 
@@ -154,23 +186,58 @@ http {{
     Ok(file)
 }
 
-fn gateway_command(setting: &Setting<'_>, listen: SocketAddr, log: bool) -> anyhow::Result<Command> {
+/// A table of so many functions, of which `bench` is one.
+fn table(setting: &Setting<'_>, functions: usize, mut bench: Value) -> Value {
+    bench["name"] = "bench".into();
+    let other = |number| json!({"name": format!("other-{number}"), "instances": [setting.backend]});
+    let functions: Vec<_> = std::iter::once(bench).chain((1..functions).map(other)).collect();
+    json!({"functions": functions})
+}
+
+/// The gateway with that table.
+pub(crate) fn gateway(
+    setting: &Setting<'_>,
+    listen: SocketAddr,
+    table: Value,
+    log: bool,
+) -> anyhow::Result<Command> {
     let gateway =
         setting.gateway.context("the gateway is not among what is measured without --gateway FILE")?;
-    let table = setting.directory.join("functions.json");
-    let function = |name: String| serde_json::json!({"name": name, "instances": [setting.backend]});
-    let others = (1..setting.functions).map(|number| function(format!("other-{number}")));
-    let functions: Vec<_> = std::iter::once(function("bench".into())).chain(others).collect();
-    fs::write(&table, serde_json::json!({"functions": functions}).to_string())
-        .with_context(|| format!("cannot write {}", table.display()))?;
+    let file = setting.directory.join(format!("functions-{}.json", listen.port()));
+    fs::write(&file, table.to_string()).with_context(|| format!("cannot write {}", file.display()))?;
     let mut command = Command::new(gateway);
     command
         .arg("--static-table")
-        .arg(table)
+        .arg(file)
         .args(["--listen", &listen.to_string(), "--admin-listen", &free_port()?.to_string()])
         .args(["--workers", &setting.workers.to_string(), "--access-log", &log.to_string()])
         .args(["--drain-delay", "0s", "--log-level", "warn,access=info"]);
     Ok(command)
+}
+
+/// A watchdog as in a pod, in front of the backend or of a function of ours.
+fn watchdog(rival: Rival, setting: &Setting<'_>, listen: SocketAddr) -> anyhow::Result<Running> {
+    let watchdog =
+        setting.watchdog.context("the watchdog is not among what is measured without --watchdog FILE")?;
+    let root = setting.directory.join(format!("task-{}", listen.port()));
+    fs::create_dir_all(&root)?;
+    let mut command = Command::new(watchdog);
+    command
+        .envs([("FLINT_FUNCTION", "bench"), ("FLINT_REVISION", "bench-0"), ("FLINT_GRACE_MS", "0")])
+        .env("FLINT_BIND", listen.ip().to_string())
+        .env("FLINT_PORT", listen.port().to_string())
+        .env("FLINT_ADMIN_PORT", free_port()?.port().to_string())
+        .env("FLINT_TERMINATION_LOG", root.join("termination"))
+        .env("FLINT_TASK_ROOT", &root);
+    if rival == Rival::Lambda {
+        let bootstrap = json!([std::env::current_exe()?, "bootstrap"]);
+        command.env("FLINT_MODE", "lambda").env("FLINT_COMMAND", bootstrap.to_string());
+    } else {
+        // No limit, as for a table of fixed instances.
+        command.env("FLINT_MODE", "http").env("FLINT_CONCURRENCY", "0");
+        command.env("FLINT_UPSTREAM_PORT", setting.backend.port().to_string());
+    }
+    Ok(Running::start(&mut command, listen)?.alone())
 }
 
 /// A port of loopback that nobody has at this moment.

@@ -36,6 +36,11 @@ impl Wire {
         Ok(Self { stream, buffer: Vec::with_capacity(4096) })
     }
 
+    /// The connection by itself.
+    pub(crate) fn into_stream(self) -> TcpStream {
+        self.stream
+    }
+
     /// The last answer, head and body; of one over 1 MiB, its end.
     pub(crate) fn received(&self) -> &[u8] {
         &self.buffer
