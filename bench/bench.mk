@@ -1,6 +1,6 @@
 # Benchmarks. They print tables and write bench/results; bench/README.md says what makes a run valid. Each takes less than five minutes.
 
-.PHONY: bench bench-tools bench-proxy bench-stream bench-open bench-many bench-whole bench-fairness bench-cold-start bench-apply bench-switch bench-scale bench-dev
+.PHONY: bench bench-tools bench-proxy bench-stream bench-open bench-many bench-whole bench-fairness bench-cold-start bench-languages bench-apply bench-switch bench-scale bench-dev
 
 bench: bench-proxy bench-stream bench-open bench-many bench-whole bench-fairness ## the data plane beside nginx: CPU, streams, latency at a rate, many functions, the watchdog, fairness
 
@@ -42,6 +42,15 @@ bench-cold-start: ## from zero to the first answer, beside plain Kubernetes
 			$(bin)/flint-bench cold-start --url $$url --function-namespace flint-bench \
 				--function-name bench-$$function --floor-image $$REGISTRY/flint-e2e-http:$$TAG; \
 		done
+
+bench-languages: ## from zero to the first answer by language, and what of it is the language's own
+	@$(call build_static,flint-bench)
+	@$(kubectl) create namespace flint-bench --dry-run=client -o yaml | $(kubectl) apply -f - >/dev/null
+	@$(kubectl) apply -n flint-bench -f bench/functions/python.yaml -f bench/functions/languages
+	@$(kubectl) wait -n flint-bench --for=condition=Ready --timeout=300s --all functions
+	@trap '$(kubectl) delete namespace flint-bench >/dev/null' EXIT; \
+		$(bin)/flint-bench languages --url $$($(MAKE) -s url) --namespace flint-bench \
+			--functions bench-python,bench-node,bench-java,bench-ruby,bench-php,bench-go
 
 bench-apply: ## from kubectl apply to the first 200
 	@$(call build_static,flint-bench)

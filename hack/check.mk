@@ -1,6 +1,6 @@
 # What needs no cluster, and what needs one.
 
-.PHONY: check fmt lint unit crds chart-crds e2e docs
+.PHONY: check fmt lint unit crds chart-crds e2e e2e-all docs
 
 check: fmt lint unit crds ## format, lints, unit tests, the chart: all that needs no cluster
 
@@ -24,12 +24,19 @@ crds:
 chart-crds: ## copy crds/ into the chart
 	@cp crds/*.yaml charts/flint/crds/
 
+# The environment that the end-to-end tests want.
+e2e_environment = . $(BUILD)/images.env; \
+	export FLINT_URL=$$($(MAKE) -s url) FLINT_REGISTRY=$$REGISTRY FLINT_TAG=$$TAG FLINT_HELM=$(helm); \
+	$(if $(local_cluster),export FLINT_E2E_LOCAL_NODE=1 FLINT_AUDIT_LOG=$$(e2e/cluster/cluster audit-log);)
+
 e2e: ## the end-to-end tests, on the cluster with Flint on it
 	$(call say,end-to-end tests)
 	@charts/test/server
 	@$(helm) test $(RELEASE) --namespace $(NAMESPACE) --timeout 2m >$(BUILD)/helm-test.log || { cat $(BUILD)/helm-test.log >&2; exit 1; }
-	@. $(BUILD)/images.env; \
-		export FLINT_URL=$$($(MAKE) -s url) FLINT_REGISTRY=$$REGISTRY FLINT_TAG=$$TAG FLINT_HELM=$(helm); \
-		$(if $(local_cluster),export FLINT_E2E_LOCAL_NODE=1 FLINT_AUDIT_LOG=$$(e2e/cluster/cluster audit-log);) \
+	@$(e2e_environment) \
 		$(cargo) test --locked -p flint-e2e --test functions -- --test-threads 4; \
 		$(cargo) test --locked -p flint-e2e --test disruption -- --test-threads 1 --nocapture
+
+e2e-all: ## the tests that need the images of `make images-all`, after `make images-all install`
+	@$(e2e_environment) \
+		$(cargo) test --locked -p flint-e2e --test functions -- --ignored --test-threads 1

@@ -65,6 +65,14 @@ pub(crate) fn image() -> Rule {
     )
 }
 
+/// Image references by name.
+pub(crate) fn images() -> Rule {
+    invalid(
+        format!("self.all(name, self[name].matches('{IMAGE}'))"),
+        "write an image reference without spaces for each file, such as Cargo.toml: registry.example.com/team/rust:1.96",
+    )
+}
+
 /// A port that the watchdog beside or around the code does not need for itself.
 pub(crate) fn free_port() -> Rule {
     invalid(

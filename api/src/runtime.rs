@@ -4,12 +4,14 @@
 // Two columns may well be of one type.
 #![allow(clippy::duplicated_attributes)]
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::core::v1::{EnvVar, ResourceRequirements};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::rules::{forbidden, free_port, image, invalid, required};
+use crate::rules::{forbidden, free_port, image, images, invalid, required};
 
 /// How the watchdog speaks to the function's code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -91,6 +93,12 @@ pub struct Build {
     #[schemars(length(max = 512))]
     #[x_kube(validation = image())]
     pub image: String,
+    /// Other images for some of the manifests, by the file's name, such as Cargo.toml: where one language of several has a
+    /// toolchain of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::schema::images")]
+    #[x_kube(validation = images())]
+    pub images: Option<BTreeMap<String, String>>,
     /// The command that builds. Default: /flint/build of the image.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(max = 32768)))]

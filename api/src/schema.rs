@@ -17,6 +17,13 @@ pub(crate) fn any_object(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
 }
 
+/// Image references by the name of a file.
+pub(crate) fn images(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object", "maxProperties": 32, "additionalProperties": {"type": "string", "maxLength": 512},
+    })
+}
+
 /// core/v1 EnvVar, at most 256 with different names, none of them Flint's own.
 pub(crate) fn env(generator: &mut SchemaGenerator) -> Schema {
     let item = ruled::<EnvVar>(

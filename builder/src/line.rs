@@ -1,31 +1,49 @@
 //! Which line of a tool's log matters, and whether what it tells of may pass. Pure.
 
+use Mark::{First, Last, Place};
+
 /// As much of a line as fits in a condition that people read.
 const LONGEST: usize = 600;
-/// What tools write before the line that matters, by tool; of all lines the last one with the first mark that any line has.
-const MARKS: &[&str] = &[
+/// What tools write before the line that matters, by tool; of all lines the one with the first mark that any line has.
+const MARKS: &[Mark] = &[
     // pip says this last of all; the lines before tell which versions there would be.
-    "ERROR: No matching distribution",
-    "ERROR: ResolutionImpossible",
-    "ERROR: ",
+    Last("ERROR: No matching distribution"),
+    Last("ERROR: ResolutionImpossible"),
+    Last("ERROR: "),
     // npm: the code first, then what it is about.
-    "npm error notarget ",
-    "npm error 404 ",
-    "npm error ERESOLVE ",
-    "npm error network ",
-    "npm error code ",
-    "npm ERR! ",
-    "npm error ",
-    // go, cargo, rustc, maven, javac, uv
-    "error: ",
-    "error[",
-    "[ERROR] ",
-    "Error: ",
-    "fatal: ",
-    "go: ",
+    Last("npm error notarget "),
+    Last("npm error 404 "),
+    Last("npm error ERESOLVE "),
+    Last("npm error network "),
+    Last("npm error code "),
+    Last("npm ERR! "),
+    Last("npm error "),
+    // rustc and cargo: the first mistake; the last line says only that there were some.
+    First("error["),
+    First("error: "),
+    // maven: a place in the code, then what failed; the last lines say where to read more.
+    First("[ERROR] /"),
+    First("[ERROR] Failed to execute goal"),
+    First("[ERROR] "),
+    Last("Error: "),
+    Last("fatal: "),
+    // go: of modules, and of a place in the code.
+    First("go: "),
+    Place(".go:"),
 ];
-/// What npm writes after a mark and says nothing.
-const EMPTY: &[&str] = &["A complete log of this run", "Log files were not written"];
+
+/// Which line of those that a tool marks.
+enum Mark {
+    /// The first that begins so.
+    First(&'static str),
+    /// The last that begins so.
+    Last(&'static str),
+    /// The first that names a line of a file with this ending: `./main.go:7:2: …`
+    Place(&'static str),
+}
+
+/// What npm and go write after a mark and says nothing.
+const EMPTY: &[&str] = &["A complete log of this run", "Log files were not written", "go: downloading "];
 /// Words of an index that is away, or a network that is not there: another attempt may find them back.
 const AWAY: &[&str] = &[
     "Temporary failure in name resolution",
@@ -51,12 +69,23 @@ const AWAY: &[&str] = &[
     "server misbehaving",
     "Could not resolve host",
     "dns error",
+    "Unknown host",
+    "Connect timed out",
+    "Couldn't connect to server",
+    "Failed to connect to",
     "tcp connect error",
 ];
 
 /// Words of an index whose certificate nobody here knows.
-const STRANGER: &[&str] =
-    &["CERTIFICATE_VERIFY_FAILED", "SELF_SIGNED_CERT", "UNABLE_TO_", "UnknownIssuer", "x509: "];
+const STRANGER: &[&str] = &[
+    "CERTIFICATE_VERIFY_FAILED",
+    "SELF_SIGNED_CERT",
+    "UNABLE_TO_",
+    "UnknownIssuer",
+    "x509: ",
+    "PKIX path",
+    "SSL certificate problem",
+];
 
 /// The line that matters of a log's last lines, without colours. An index that cannot be asked comes first: tools go on from there, and
 /// end with the complaint that it has nothing.
@@ -67,12 +96,27 @@ pub(crate) fn telling(lines: &[String]) -> Option<String> {
         let line = cut(stranger.trim());
         return Some(format!("{line} (builds.caBundle of the chart is for authorities of your own)"));
     }
-    let marked = of(AWAY).or_else(|| marked(&lines));
-    marked.or(lines.last()).map(|line| cut(line.trim()))
+    if let Some(away) = of(AWAY) {
+        return Some(cut(away.trim()));
+    }
+    let Some(marked) = marked(&lines) else { return lines.last().map(|line| cut(line.trim())) };
+    // rustc says in the line below where it is.
+    let place = lines.get(marked + 1).and_then(|below| below.trim().strip_prefix("--> "));
+    let line = lines[marked].trim();
+    Some(cut(&place.map_or_else(|| line.to_owned(), |place| format!("{line} ({place})"))))
 }
 
-fn marked(lines: &[String]) -> Option<&String> {
-    MARKS.iter().find_map(|mark| lines.iter().rfind(|line| line.trim_start().starts_with(mark)))
+/// Where the line that matters is.
+fn marked(lines: &[String]) -> Option<usize> {
+    let begins = |line: &String, mark: &str| line.trim_start().starts_with(mark);
+    MARKS.iter().find_map(|mark| match mark {
+        First(mark) => lines.iter().position(|line| begins(line, mark)),
+        Last(mark) => lines.iter().rposition(|line| begins(line, mark)),
+        Place(ending) => lines.iter().position(|line| {
+            let after = line.split_once(ending).map(|(_, after)| after);
+            after.is_some_and(|after| after.starts_with(|first: char| first.is_ascii_digit()))
+        }),
+    })
 }
 
 /// Whether the log tells of something that was away.
@@ -132,6 +176,40 @@ mod tests {
              npm error notarget In most cases you or one of your dependencies are requesting\nnpm error A complete log of this run can be found in: /x",
         );
         assert!(telling(&log).unwrap().starts_with("npm error notarget"));
+    }
+
+    #[test]
+    fn the_first_mistake_in_rust_is_told_with_its_place() {
+        let log = lines(
+            "   Compiling hello v0.1.0 (/work/source)\nwarning: unused import\nerror[E0425]: cannot find value `idea` in this scope\n  --> src/main.rs:37:8\n   |\n\
+             error: could not compile `hello` (bin \"hello\") due to 1 previous error",
+        );
+        assert_eq!(
+            telling(&log).unwrap(),
+            "error[E0425]: cannot find value `idea` in this scope (src/main.rs:37:8)"
+        );
+    }
+
+    #[test]
+    fn the_first_mistake_in_java_is_told_and_otherwise_what_maven_could_not_do() {
+        let help = "[ERROR] Failed to execute goal org.apache.maven.plugins:maven-compiler-plugin:3.14.0:compile: Compilation failure\n\
+                    [ERROR] \n[ERROR] Re-run Maven using the -X switch\n[ERROR] [Help 1] http://cwiki.apache.org";
+        let mistake = "[ERROR] COMPILATION ERROR : \n[ERROR] /work/source/src/main/java/A.java:[12,9] cannot find symbol\n[ERROR]   symbol: class Mop";
+        let told = telling(&lines(&format!("{mistake}\n{help}"))).unwrap();
+        assert_eq!(told, "[ERROR] /work/source/src/main/java/A.java:[12,9] cannot find symbol");
+        assert!(telling(&lines(help)).unwrap().contains("Compilation failure"));
+    }
+
+    #[test]
+    fn the_first_mistake_in_go_is_told_and_so_is_a_module_that_is_not_there() {
+        let log = lines(
+            "# example.com/hello\n./main.go:27:20: undefined: strings.Chop\n./main.go:30:2: unreachable code",
+        );
+        assert_eq!(telling(&log).unwrap(), "./main.go:27:20: undefined: strings.Chop");
+        let log = lines(
+            "go: downloading example.com/a v1.0.0\nmain.go:4:2: no required module provides package example.com/b",
+        );
+        assert_eq!(telling(&log).unwrap(), "main.go:4:2: no required module provides package example.com/b");
     }
 
     #[test]

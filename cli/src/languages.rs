@@ -7,11 +7,14 @@ mod build;
 mod clients;
 mod go;
 mod hint;
+mod java;
 mod machine;
 mod node;
 mod packages;
+mod php;
 mod provided;
 mod python;
+mod ruby;
 mod rust;
 
 use std::path::{Path, PathBuf};
@@ -51,6 +54,12 @@ pub enum Language {
     Rust,
     /// `provided`, with an executable `bootstrap`.
     Bootstrap,
+    /// `ruby`.
+    Ruby,
+    /// `php`.
+    Php,
+    /// `java17`.
+    Java,
     /// `process`: a command line per request.
     Process,
 }
@@ -92,13 +101,16 @@ pub fn plan(wanted: &Wanted<'_>, machine: &impl Machine, clients: &Clients) -> R
     match family(wanted.runtime) {
         "python" => python::plan(wanted, machine, clients),
         "nodejs" => node::plan(wanted, machine, clients),
+        "ruby" => ruby::plan(wanted, machine, clients),
+        "php" => php::plan(wanted, machine, clients),
+        "java" => java::plan(wanted, machine, clients),
         "provided" if go::is(wanted.folder) => go::plan(wanted, machine, clients.cache()),
         "provided" if rust::is(wanted.folder) => rust::plan(wanted, machine),
         "provided" => provided::plan(wanted),
         "process" => Ok(Launch::of(Language::Process, ["/bin/sh", "-c", "{handler}"])),
         _ => Err(Missing {
             what: format!("{} wants the runtime {}, which is not known here", wanted.name, wanted.runtime),
-            remedy: "write one of python3.11, nodejs, provided and process".to_owned(),
+            remedy: "write one of python3.11, nodejs, java17, ruby, php, provided and process".to_owned(),
         }),
     }
 }
@@ -139,6 +151,16 @@ pub fn for_cluster(
 /// `python` of `python3.11`, `nodejs` of `nodejs22.x`, `provided` of `provided.al2023`.
 fn family(runtime: &str) -> &str {
     runtime.split(|c: char| c == '.' || c.is_ascii_digit()).next().unwrap_or(runtime)
+}
+
+// === impl Wanted ===
+
+impl Wanted<'_> {
+    /// What the user should know of another version than the cluster's.
+    fn other_version(&self, language: &str, here: Option<Version>, there: Version) -> Option<String> {
+        let here = here.filter(|here| *here != there)?;
+        Some(format!("{} runs on {language} {here} here, on {there} in the cluster", self.name))
+    }
 }
 
 // === impl Launch ===

@@ -141,6 +141,12 @@ pub enum Language {
     Go,
     /// `Cargo.toml`, to be built into `bootstrap`
     Rust,
+    /// `.rb`
+    Ruby,
+    /// `.php`
+    Php,
+    /// `.java`, to be compiled, or what came of it
+    Java,
     /// A shell script
     Shell,
 }

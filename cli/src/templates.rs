@@ -21,6 +21,9 @@ const NODE: &str = "runtime: nodejs\nhandler: app.handler\n";
 const TYPESCRIPT: &str = "# What `npm test` and `npm run build` compile goes to dist.\nruntime: nodejs\nhandler: dist/app.handler\nfiles: [\"!**\", \"dist/*.js\", \"package.json\"]\n";
 const GO: &str = "runtime: provided\n";
 const RUST: &str = "runtime: provided\n";
+const RUBY: &str = "runtime: ruby\nhandler: app.handler\n";
+const PHP: &str = "runtime: php\nhandler: app.handler\n";
+const JAVA: &str = "runtime: java17\nhandler: com.example.Handler::handleRequest\nfiles: [\"!target/**\"]\n";
 const SHELL: &str = "runtime: process\nhandler: ./handler.sh\n";
 const CONTAINER: &str = "# The image that the cluster pulls; build it from the Dockerfile, and push it.\n\
 image: registry.example.com/{{name}}:1\nport: 8080\n# What `flint dev` starts in its place.\nrun: python3 server.py\n";
@@ -187,6 +190,40 @@ pub const TEMPLATES: &[Template] = &[
         files: &[
             ("src/main.rs", include_str!("templates/rust/event/main.rs")),
             ("Cargo.toml", include_str!("templates/rust/Cargo.toml")),
+        ],
+    },
+    Template {
+        name: "java",
+        about: "Java: answers requests",
+        test: "mvn test",
+        settings: &[JAVA, HTTP],
+        files: &[
+            ("src/main/java/com/example/Handler.java", include_str!("templates/java/http/Handler.java")),
+            (
+                "src/test/java/com/example/HandlerTest.java",
+                include_str!("templates/java/http/HandlerTest.java"),
+            ),
+            ("pom.xml", include_str!("templates/java/pom.xml")),
+        ],
+    },
+    Template {
+        name: "ruby",
+        about: "Ruby: answers requests",
+        test: "ruby test_app.rb",
+        settings: &[RUBY, HTTP],
+        files: &[
+            ("app.rb", include_str!("templates/ruby/http/app.rb")),
+            ("test_app.rb", include_str!("templates/ruby/http/test_app.rb")),
+        ],
+    },
+    Template {
+        name: "php",
+        about: "PHP: answers requests",
+        test: "php test.php",
+        settings: &[PHP, HTTP],
+        files: &[
+            ("app.php", include_str!("templates/php/http/app.php")),
+            ("test.php", include_str!("templates/php/http/test.php")),
         ],
     },
     Template {

@@ -63,6 +63,22 @@ impl FunctionBuilder {
             .set("source", json!({"inline": {"app.js": code}}))
     }
 
+    /// Ruby code with `handler(event:, context:)` in it.
+    #[must_use]
+    pub fn ruby(self, code: &str) -> Self {
+        self.set("runtime", json!("ruby"))
+            .set("handler", json!("app.handler"))
+            .set("source", json!({"inline": {"app.rb": code}}))
+    }
+
+    /// PHP code that returns a callable, or has a function `handler` in it.
+    #[must_use]
+    pub fn php(self, code: &str) -> Self {
+        self.set("runtime", json!("php"))
+            .set("handler", json!("app.handler"))
+            .set("source", json!({"inline": {"app.php": code}}))
+    }
+
     /// An executable `bootstrap` that speaks the Runtime API.
     #[must_use]
     pub fn bootstrap(self, script: &str) -> Self {

@@ -17,6 +17,7 @@ mod dev;
 mod external;
 mod fairness;
 mod idle;
+mod languages;
 mod load;
 mod plot;
 mod process;
@@ -50,6 +51,7 @@ enum Benchmark {
     Switch(switch::Switch),
     Dev(dev::Dev),
     Idle(idle::Idle),
+    Languages(languages::Languages),
     Load(load::Single),
     /// The backend of `proxy`, as a process of its own.
     #[command(hide = true)]
@@ -90,6 +92,7 @@ fn main() -> anyhow::Result<()> {
         Benchmark::Switch(switch) => wait(switch.run()),
         Benchmark::Dev(dev) => wait(dev.run()),
         Benchmark::Idle(idle) => idle.run(),
+        Benchmark::Languages(languages) => wait(languages.run()),
         Benchmark::Load(load) => load.run(),
         Benchmark::Backend { listen, answer_bytes, delay_ms } => {
             backend::run(listen, answer_bytes, Duration::from_millis(delay_ms))

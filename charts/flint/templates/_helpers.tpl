@@ -50,6 +50,7 @@ app.kubernetes.io/component: {{ index . 1 }}
 {{- $env := list -}}
 {{- range $name, $value := dict
   "PIP_INDEX_URL" $builds.indexes.python "UV_DEFAULT_INDEX" $builds.indexes.python "npm_config_registry" $builds.indexes.npm "GOPROXY" $builds.indexes.go
+  "MAVEN_MIRROR_URL" $builds.indexes.maven "CARGO_MIRROR_URL" $builds.indexes.cargo
   "HTTP_PROXY" $builds.proxy.http "http_proxy" $builds.proxy.http "HTTPS_PROXY" $builds.proxy.https "https_proxy" $builds.proxy.https
   "NO_PROXY" $builds.proxy.noProxy "no_proxy" $builds.proxy.noProxy -}}
 {{- if $value }}{{ $env = append $env (dict "name" $name "value" $value) }}{{ end -}}

@@ -167,7 +167,8 @@ mod tests {
     }
 
     /// What tools say when they would have to load something and cannot.
-    const ALONE: [&str; 7] = [
+    const ALONE: [&str; 8] = [
+        "Cannot access central",
         "GOPROXY=off",
         "lookup disabled",
         "--offline",
@@ -233,6 +234,17 @@ mod tests {
     fn tests_in_typescript_pass() {
         let test = "npm install --offline --no-audit --no-fund && npm test";
         tested("sh", &["-c", test], &[], "typescript");
+    }
+
+    #[test]
+    fn tests_in_ruby_and_php_pass() {
+        tested("ruby", &["test_app.rb"], &[], "ruby");
+        tested("php", &["test.php"], &[], "php");
+    }
+
+    #[test]
+    fn tests_in_java_pass() {
+        tested("mvn", &["--batch-mode", "--quiet", "--offline", "test"], &[], "java");
     }
 
     #[test]

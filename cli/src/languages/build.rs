@@ -111,6 +111,24 @@ impl Build {
         Self::new(esbuild, arguments, folder, Product::At(target))
     }
 
+    /// A program that runs what Java has compiled, beside its libraries in this place.
+    pub(super) fn java(
+        maven: &Path,
+        java: &Path,
+        client: &Path,
+        jars: &Path,
+        folder: &Path,
+        place: &Path,
+    ) -> Self {
+        let target = place.join("bootstrap");
+        let text = |path: &Path| path.to_string_lossy().into_owned();
+        let script = ["-c", include_str!("java/build.sh"), "build.sh"].map(str::to_owned);
+        let mut arguments = script.to_vec();
+        arguments.extend([maven, java, client, jars, &place.join("lib")].map(text));
+        arguments.push(fresh(&target));
+        Self::new(Path::new("/bin/sh"), arguments, folder, Product::At(target))
+    }
+
     fn new(program: &Path, arguments: Vec<String>, folder: &Path, result: Product) -> Self {
         Self { program: program.to_owned(), arguments, env: Vec::new(), folder: folder.to_owned(), result }
     }

@@ -16,13 +16,14 @@ pub struct Clients {
     folder: PathBuf,
 }
 
-macro_rules! node_client {
-    ($($name:literal),*) => {
-        [$((concat!("node/", $name), include_str!(concat!("../../../runtimes/nodejs/client/", $name)))),*]
+macro_rules! client {
+    ($folder:literal in $runtime:literal, $($name:literal),*) => {
+        [$((concat!($folder, "/", $name), include_str!(concat!("../../../runtimes/", $runtime, "/client/", $name)))),*]
     };
 }
 
-const NODE: [(&str, &str); 8] = node_client!(
+const NODE: [(&str, &str); 8] = client!(
+    "node" in "nodejs",
     "console.mjs",
     "context.mjs",
     "errors.mjs",
@@ -32,7 +33,12 @@ const NODE: [(&str, &str); 8] = node_client!(
     "runtime-api.mjs",
     "stream.mjs"
 );
-const OTHERS: [(&str, &str); 2] = [
+const RUBY: [(&str, &str); 5] =
+    client!("ruby" in "ruby", "main.rb", "handler.rb", "context.rb", "errors.rb", "runtime_api.rb");
+const PHP: [(&str, &str); 6] = client!("php" in "php", "main.php", "RuntimeFault.php", "Handler.php", "Context.php", "Errors.php", "RuntimeApi.php");
+const OTHERS: [(&str, &str); 3] = [
+    // AWS's own, which Maven fetches where it is wanted.
+    ("java/pom.xml", include_str!("../../../runtimes/java17/pom.xml")),
     ("node/debug.mjs", include_str!("node/debug.mjs")),
     ("python/client.py", include_str!("python/client.py")),
 ];
@@ -46,7 +52,7 @@ impl Clients {
     /// When the cache cannot be written.
     pub fn install(cache: Cache) -> io::Result<Self> {
         let mut digest = Sha256::new();
-        for (name, text) in NODE.iter().chain(&OTHERS) {
+        for (name, text) in all() {
             digest.update(name);
             digest.update([0]);
             digest.update(text);
@@ -69,12 +75,16 @@ impl Clients {
     }
 }
 
+fn all() -> impl Iterator<Item = &'static (&'static str, &'static str)> {
+    NODE.iter().chain(&RUBY).chain(&PHP).chain(&OTHERS)
+}
+
 /// All or nothing: another run may look for it at the same time.
 fn write(folder: &Path) -> io::Result<()> {
     let parent = folder.parent().unwrap_or(folder);
     std::fs::create_dir_all(parent)?;
     let fresh = tempfile::Builder::new().prefix(".new").tempdir_in(parent)?;
-    for (name, text) in NODE.iter().chain(&OTHERS) {
+    for (name, text) in all() {
         let path = fresh.path().join(name);
         std::fs::create_dir_all(path.parent().unwrap_or(fresh.path()))?;
         std::fs::write(path, text)?;

@@ -9,6 +9,10 @@ pub(super) enum Program {
     Node,
     Go,
     Cargo,
+    Ruby,
+    Php,
+    Java,
+    Maven,
 }
 
 /// What to type.
@@ -18,6 +22,14 @@ pub(super) fn how_to_get(program: Program, machine: &impl Machine) -> String {
         Program::Node => ("nodejs npm", "nodejs", "node", "https://nodejs.org/en/download"),
         Program::Go => ("golang-go", "golang", "go", "https://go.dev/dl/"),
         Program::Cargo => ("cargo", "cargo", "rust", "https://rustup.rs"),
+        Program::Ruby => ("ruby", "ruby", "ruby", "https://www.ruby-lang.org/en/downloads/"),
+        Program::Php => {
+            ("php-cli php-curl php-mbstring", "php-cli php-mbstring", "php", "https://www.php.net/downloads")
+        }
+        Program::Java => {
+            ("openjdk-17-jdk-headless", "java-17-openjdk-devel", "openjdk@17", "https://adoptium.net")
+        }
+        Program::Maven => ("maven", "maven", "maven", "https://maven.apache.org/download.cgi"),
     };
     let by = |command: &str, package: &str| format!("{command} {package}, or see {upstream}");
     let installs = [

@@ -46,10 +46,8 @@ pub(super) fn plan(
         // Otherwise it warns of frozen modules, which no function has, at each start.
         launch.env.push(("PYDEVD_DISABLE_FILE_VALIDATION".to_owned(), "1".to_owned()));
     }
-    if let (Some(here), Some(there)) = (version, Version::of(wanted.runtime))
-        && here != there
-    {
-        launch.notes.push(format!("{} runs on Python {here} here, on {there} in the cluster", wanted.name));
+    if let Some(there) = Version::of(wanted.runtime) {
+        launch.notes.extend(wanted.other_version("Python", version, there));
     }
     Ok(launch)
 }

@@ -18,18 +18,23 @@ const HANDLERS: &[&str] = &["handler", "lambda_handler", "main", "handle"];
 /// Enough of a file to see what it defines.
 const MOST_BYTES: u64 = 256 * 1024;
 /// What is looked for, for people.
-pub(crate) const LOOKED_FOR: &str = "app.py, index.js, index.ts, main.go, Cargo.toml, bootstrap or handler.sh, and no flint.yaml, serverless.yml, template.yaml or Function";
+pub(crate) const LOOKED_FOR: &str = "app.py, index.js, index.ts, app.rb, app.php, main.go, Cargo.toml, bootstrap or handler.sh, and no flint.yaml, serverless.yml, template.yaml or Function";
 
 /// Looks at a folder.
 pub(crate) fn look(folder: &Path) -> Option<Found> {
     let is_file = |name: &str| folder.join(name).is_file();
     let found = |runtime, handler, file: &str| Some(Found { runtime, handler, file: file.to_owned() });
-    for (runtime, ends) in [("python3.11", &["py"][..]), ("nodejs", &["mjs", "js", "cjs", "ts", "mts"][..])] {
+    for (runtime, ends) in [
+        ("python3.11", &["py"][..]),
+        ("nodejs", &["mjs", "js", "cjs", "ts", "mts"][..]),
+        ("ruby", &["rb"][..]),
+        ("php", &["php"][..]),
+    ] {
         for stem in STEMS {
             for end in ends {
                 let file = format!("{stem}.{end}");
                 if is_file(&file) {
-                    let handler = defined(&read(&folder.join(&file)), runtime == "python3.11");
+                    let handler = defined(&read(&folder.join(&file)), runtime);
                     return found(runtime, Some(format!("{stem}.{}", handler.unwrap_or("handler"))), &file);
                 }
             }
@@ -49,9 +54,14 @@ pub(crate) fn look(folder: &Path) -> Option<Found> {
 }
 
 /// The handler that a program defines.
-fn defined(text: &str, python: bool) -> Option<&'static str> {
+fn defined(text: &str, runtime: &str) -> Option<&'static str> {
     HANDLERS.iter().copied().find(|name| {
-        text.lines().any(|line| if python { python_defines(line, name) } else { node_exports(line, name) })
+        text.lines().any(|line| match runtime {
+            "nodejs" => node_exports(line, name),
+            "php" => php_defines(line, name),
+            // Ruby begins a method as Python does a function.
+            _ => python_defines(line, name),
+        })
     })
 }
 
@@ -62,6 +72,11 @@ fn python_defines(line: &str, name: &str) -> bool {
         || rest
             .and_then(|rest| rest.trim_start().strip_prefix(name))
             .is_some_and(|rest| rest.trim_start().starts_with('('))
+}
+
+fn php_defines(line: &str, name: &str) -> bool {
+    let rest = line.strip_prefix("function ").and_then(|rest| rest.trim_start().strip_prefix(name));
+    rest.is_some_and(|rest| rest.trim_start().starts_with('('))
 }
 
 fn node_exports(line: &str, name: &str) -> bool {
@@ -109,6 +124,8 @@ mod tests {
     #[case(&[("index.mjs", "export const handle = () => {}\n")], "nodejs", "index.handle")]
     #[case(&[("app.js", "module.exports = { other, main }\n")], "nodejs", "app.main")]
     #[case(&[("app.ts", "export async function handler(event: unknown) {\n")], "nodejs", "app.handler")]
+    #[case(&[("app.rb", "def lambda_handler(event:, context:)\nend\n")], "ruby", "app.lambda_handler")]
+    #[case(&[("index.php", "<?php\nreturn fn ($event) => $event;\n")], "php", "index.handler")]
     #[case(&[("main.go", "package main\n")], "provided", "bootstrap")]
     #[case(&[("bootstrap", "#!/bin/sh\n")], "provided", "bootstrap")]
     #[case(&[("handler.sh", "")], "process", "./handler.sh")]

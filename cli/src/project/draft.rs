@@ -221,6 +221,9 @@ impl Language {
             Self::TypeScript => "TypeScript",
             Self::Go => "Go",
             Self::Rust => "Rust",
+            Self::Ruby => "Ruby",
+            Self::Php => "PHP",
+            Self::Java => "Java",
             Self::Shell => "shell",
         }
     }

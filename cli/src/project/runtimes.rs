@@ -11,7 +11,7 @@ pub(crate) struct Known {
     pub(crate) remark: Option<String>,
 }
 
-const HERE: &[&str] = &["python3.11", "nodejs", "provided", "process"];
+const HERE: &[&str] = &["python3.11", "nodejs", "java17", "ruby", "php", "provided", "process"];
 
 /// The Runtime for a name as it is written in Flint's, the Serverless Framework's or SAM's files.
 pub(crate) fn known(name: &str) -> Result<Known, String> {
@@ -24,6 +24,9 @@ pub(crate) fn known(name: &str) -> Result<Known, String> {
     {
         return Ok(Known { runtime: "python3.11", remark: Some(format!("{name} runs as python3.11 here")) });
     }
+    let other = |runtime, name: &str| {
+        Ok(Known { runtime, remark: Some(format!("{name} runs as {runtime} here, whatever its version")) })
+    };
     match name {
         "python" | "python3" => as_is("python3.11"),
         "node" => as_is("nodejs"),
@@ -34,10 +37,11 @@ pub(crate) fn known(name: &str) -> Result<Known, String> {
                 "go1.x runs as provided here: the program has to be built with the name bootstrap".to_owned(),
             ),
         }),
-        _ if name.starts_with("nodejs") && name.ends_with(".x") => Ok(Known {
-            runtime: "nodejs",
-            remark: Some(format!("{name} runs as nodejs here, whatever its version")),
-        }),
+        "java" => as_is("java17"),
+        "java8.al2" | "java11" | "java21" | "java25" => other("java17", name),
+        _ if name.starts_with("nodejs") && name.ends_with(".x") => other("nodejs", name),
+        _ if name.starts_with("ruby3.") => other("ruby", name),
+        _ if name.starts_with("php-8") || name.starts_with("php8") => other("php", name),
         _ => {
             let there = HERE.join(", ");
             Err(match closest(name, HERE) {
@@ -58,6 +62,9 @@ pub(crate) fn language(runtime: &str, exists: impl Fn(&str) -> bool, handler: &s
             let typed = [".ts", ".mts"].iter().any(|end| exists(&format!("{}{end}", module(handler))));
             Some(if typed { Language::TypeScript } else { Language::Node })
         }
+        "java17" => Some(Language::Java),
+        "ruby" => Some(Language::Ruby),
+        "php" => Some(Language::Php),
         "process" if handler.contains(".sh") => Some(Language::Shell),
         _ if exists("bootstrap") => None,
         _ if exists("go.mod") || exists("main.go") => Some(Language::Go),
@@ -94,6 +101,17 @@ pub(crate) fn handler_is_missing(
             }
             let ends = [".js", ".mjs", ".cjs", ".ts", ".mts", ""];
             (ends.iter().map(|end| format!("{module}{end}")).collect(), "handler")
+        }
+        // Lambda's form is FILE.METHOD and FILE.CLASS.METHOD.
+        "ruby" | "php" => {
+            let end = if runtime == "ruby" { "rb" } else { "php" };
+            let module = module(handler);
+            if module == handler {
+                return Some(format!(
+                    "handler {handler} names no function: write FILE.FUNCTION, such as app.handler"
+                ));
+            }
+            (vec![format!("{module}.{end}")], "handler")
         }
         "provided" => {
             let files = ["bootstrap", "go.mod", "main.go", "Cargo.toml"].map(str::to_owned).to_vec();
@@ -137,12 +155,14 @@ mod tests {
     #[case("nodejs20.x", "nodejs")]
     #[case("provided.al2023", "provided")]
     #[case("go1.x", "provided")]
+    #[case("java21", "java17")]
+    #[case("ruby3.3", "ruby")]
     fn names_of_lambda_come_to_runtimes_here(#[case] name: &str, #[case] runtime: &str) {
         assert_eq!(known(name).unwrap().runtime, runtime);
     }
 
     #[rstest]
-    #[case("ruby3.2", "there is no runtime ruby3.2 here: there are")]
+    #[case("dotnet8", "there is no runtime dotnet8 here: there are")]
     #[case("python2.7", "there is no runtime python2.7")]
     #[case("proces", "there is no runtime proces: did you mean process?")]
     fn others_are_refused_with_what_to_do(#[case] name: &str, #[case] said: &str) {
@@ -157,6 +177,8 @@ mod tests {
     #[case("python3.11", "api.handler", "api/__init__.py")]
     #[case("nodejs", "index.handler", "index.mjs")]
     #[case("nodejs", "src/users.api.get", "src/users.ts")]
+    #[case("ruby", "src/app.Orders.list", "src/app.rb")]
+    #[case("php", "app.handler", "app.php")]
     #[case("process", "./run.sh --fast", "run.sh")]
     #[case("provided", "any", "bootstrap")]
     #[case("provided", "any", "go.mod")]
@@ -167,7 +189,8 @@ mod tests {
 
     #[test]
     fn runtimes_of_others_and_programs_of_the_system_are_not_looked_for() {
-        assert_eq!(handler_is_missing("ruby", "app.handler", |_| false), None);
+        assert_eq!(handler_is_missing("elixir", "app.handler", |_| false), None);
+        assert_eq!(handler_is_missing("java17", "com.example.Handler", |_| false), None);
         assert_eq!(handler_is_missing("process", "wc -c", |_| false), None);
     }
 }

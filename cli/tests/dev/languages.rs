@@ -190,3 +190,45 @@ async fn a_runtime_of_ones_own_and_the_command_of_an_image_serve_http() {
     let folder = Folder::with(&[("functions.yaml", &objects)]);
     assert_eq!(folder.dev().await.get("/function/web/d").await.text, "/d");
 }
+
+#[tokio::test]
+async fn ruby_runs_with_the_clusters_client() {
+    if !has("ruby") {
+        return;
+    }
+    let code = "def handler(event:, context:)\n  \"#{event['rawPath']} #{event['body']} #{context.function_name}\"\nend\n";
+    assert!(calls(&Folder::with(&[("app.rb", code)])).await.starts_with("\"/path ping "));
+}
+
+#[tokio::test]
+async fn php_runs_with_the_clusters_client() {
+    if !has("php") {
+        return;
+    }
+    let code = "<?php\nreturn fn (array $event, $context) => \"{$event['rawPath']} {$event['body']}\";\n";
+    assert_eq!(calls(&Folder::with(&[("app.php", code)])).await, "\"/path ping\"");
+}
+
+#[tokio::test]
+async fn java_is_compiled_by_maven_and_runs_with_awss_client() {
+    let fetched = std::env::home_dir().is_some_and(|home| {
+        let client = "com/amazonaws/aws-lambda-java-runtime-interface-client";
+        home.join(".m2/repository").join(client).is_dir()
+    });
+    // Where nobody has fetched the client before, it would have to come from the network.
+    if !has("java") || !has("mvn") || !fetched {
+        return;
+    }
+    let code = include_str!("../../../e2e/fixtures/builds/java/Handler.java");
+    let folder = Folder::with(&[
+        ("flint.yaml", "runtime: java17\nhandler: com.example.Handler::handleRequest\n"),
+        ("pom.xml", include_str!("../../../e2e/fixtures/builds/java/pom.xml")),
+        ("src/main/java/com/example/Handler.java", code),
+    ]);
+    assert_eq!(calls(&folder).await, "hello from /path");
+    folder.write("src/main/java/com/example/Handler.java", &code.replace("return Map", "return Mop"));
+    let mut dev = folder.dev().await;
+    let failed = dev.event("functionFailed", |_| true).await;
+    let why = failed["reason"]["errorMessage"].as_str().unwrap();
+    assert!(why.contains("Handler.java") && why.contains("cannot find symbol"), "{why}");
+}

@@ -138,7 +138,7 @@ fn settings(namespace: &Namespace) -> Value {
 }
 
 /// Waits until `Built` has that status for the spec as it is; gives reason and message.
-async fn built(function: &FunctionBuilder, status: &str) -> (String, String) {
+pub(crate) async fn built(function: &FunctionBuilder, status: &str) -> (String, String) {
     eventually("the end of the build", BUILDING, || async {
         let now = function.current().await;
         let conditions = now.status.clone().unwrap_or_default().conditions;

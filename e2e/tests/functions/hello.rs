@@ -47,6 +47,35 @@ async fn node_says_hello_goes_to_zero_and_says_hello_again() {
 }
 
 #[tokio::test]
+async fn typescript_runs_as_it_is() {
+    with_namespace("hello-typescript", |namespace| async move {
+        let code = "type Event = { rawPath: string };\n\n\
+                    export const handler = async (event: Event): Promise<unknown> => ({ statusCode: 200, body: `hello from ${event.rawPath}` });\n";
+        let function = namespace.function("hello").node("").set("source", json!({"inline": {"app.ts": code}}));
+        assert_eq!(function.apply().await.ok("/").await, "hello from /");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn ruby_says_hello_goes_to_zero_and_says_hello_again() {
+    with_namespace("hello-ruby", |namespace| async move {
+        let code = "def handler(event:, context:)\n  { statusCode: 200, body: \"hello from #{event['rawPath']}\" }\nend\n";
+        lives(namespace.function("hello").ruby(code), "hello from /").await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn php_says_hello_goes_to_zero_and_says_hello_again() {
+    with_namespace("hello-php", |namespace| async move {
+        let code = "<?php\nreturn fn (array $event, $context) => ['statusCode' => 200, 'body' => 'hello from ' . $event['rawPath']];\n";
+        lives(namespace.function("hello").php(code), "hello from /").await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn go_says_hello_through_provided() {
     with_namespace("hello-go", |namespace| async move {
         // A compiled program baked into an image of its own: a user's Runtime, made as the guide says.

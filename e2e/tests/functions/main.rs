@@ -3,6 +3,7 @@
 mod builds;
 mod burst;
 mod cli;
+mod compiled;
 mod deletion;
 mod golden;
 mod hello;

@@ -56,11 +56,12 @@ pub(crate) fn order(
     };
     let known = |manifest: &&String| build.manifests.is_empty() || build.manifests.contains(manifest);
     let Some(manifest) = needs.iter().find(known).cloned() else { return Ok(None) };
+    let image = build.images.as_ref().and_then(|images| images.get(&manifest)).unwrap_or(&build.image);
     let command = if build.command.is_empty() { vec![COMMAND.to_owned()] } else { build.command.clone() };
     let settings = function.spec.build.clone().unwrap_or_default();
     let refresh = function.metadata.annotations.as_ref().and_then(|all| all.get(REFRESH));
     let all = json!({
-        "source": source, "manifest": manifest, "image": build.image, "command": command, "settings": settings,
+        "source": source, "manifest": manifest, "image": image, "command": command, "settings": settings,
         "refresh": refresh, "runtime": runtime_name,
     });
     let hash = hex::encode(Sha256::digest(all.to_string()));
@@ -70,7 +71,7 @@ pub(crate) fn order(
         source: source.to_owned(),
         manifest,
         runtime: runtime_name,
-        image: build.image.clone(),
+        image: image.clone(),
         command,
         settings,
     }))
@@ -130,6 +131,16 @@ pub(crate) mod tests {
         assert_eq!(manifest(&["uv.lock", "requirements.txt"]).as_deref(), Some("uv.lock"));
         assert_eq!(manifest(&["package.json"]), None, "a tool's, not the function's");
         assert_eq!(manifest(&[]), None);
+    }
+
+    #[test]
+    fn a_manifest_with_an_image_of_its_own_is_built_by_that_and_the_others_are_not() {
+        let runtime = runtime(&json!({"image": "go:1", "images": {"Cargo.toml": "rust:1"}}));
+        let image = |manifest: &str| {
+            let (key, function) = (Key::new("shop", "cart"), function(&json!({}), ""));
+            order(&key, &function, &runtime, "sha256:aa", &[manifest.to_owned()]).unwrap().unwrap().image
+        };
+        assert_eq!((image("Cargo.toml").as_str(), image("go.mod").as_str()), ("rust:1", "go:1"));
     }
 
     #[test]

@@ -19,11 +19,28 @@ async fn handlers_of_every_style_answer() {
         "exports.handler = (event, context) => { context.done(null, event.key); };",
         "exports.handler = (event) => event.key;",
         "module.exports = async (event) => event.key;",
+        "module.exports = function (event, context, callback) { callback(null, event.key); };",
+        "module.exports.handler = (event) => Promise.resolve(event.key);",
         "exports.handler = (event, context, callback) => { setTimeout(() => callback(null, event.key), 5); };",
     ] {
         let answer = invoke(code).await;
         assert_eq!(answer.text(), r#""value""#, "{code}");
         assert_eq!(answer.header("x-amz-function-error"), None, "{code}");
+    }
+}
+
+#[tokio::test]
+async fn errors_of_every_style_are_the_functions() {
+    for code in [
+        "exports.handler = (event, context) => { context.fail(new TypeError('no')); };",
+        "exports.handler = (event, context) => { context.done(new TypeError('no')); };",
+        "exports.handler = (event, context, callback) => callback(new TypeError('no'));",
+        "exports.handler = () => Promise.reject(new TypeError('no'));",
+        "exports.handler = () => { throw new TypeError('no'); };",
+    ] {
+        let answer = invoke(code).await;
+        assert!(answer.header("x-amz-function-error").is_some(), "{code}");
+        assert!(answer.text().contains("\"errorType\":\"TypeError\""), "{code}: {}", answer.text());
     }
 }
 

@@ -26,7 +26,7 @@ struct Source {
 const SOURCES: [&str; 14] =
     ["cjs", "cts", "js", "jsx", "mjs", "mts", "php", "pl", "py", "pyi", "rb", "sh", "ts", "tsx"];
 /// How handlers are written without the end of their file.
-const ENDS: [&str; 9] = ["py", "js", "mjs", "cjs", "ts", "mts", "cts", "jsx", "tsx"];
+const ENDS: [&str; 11] = ["py", "js", "mjs", "cjs", "ts", "mts", "cts", "jsx", "tsx", "rb", "php"];
 /// Names of files that are included by the name of their folder.
 const FOR_THEIR_FOLDER: [&str; 3] = ["__init__", "index", "__main__"];
 /// Words of code that finds other code when it runs.
@@ -154,7 +154,9 @@ pub(super) fn first(
     command: &[String],
 ) -> Vec<PathBuf> {
     match language {
-        Some(Language::Python | Language::Node) => handlers_file(folder, handler).into_iter().collect(),
+        Some(Language::Python | Language::Node | Language::Ruby | Language::Php) => {
+            handlers_file(folder, handler).into_iter().collect()
+        }
         Some(Language::Process) => {
             let named = command.iter().map(String::as_str).chain([handler]);
             let words =

@@ -45,7 +45,13 @@ pub(super) fn port_for(language: Language, taken: &BTreeMap<Key, u16>) -> Option
     let usual = match language {
         Language::Python => PYTHON,
         Language::Node => NODE,
-        Language::Go | Language::Rust | Language::Bootstrap | Language::Process => return None,
+        Language::Ruby
+        | Language::Php
+        | Language::Java
+        | Language::Go
+        | Language::Rust
+        | Language::Bootstrap
+        | Language::Process => return None,
     };
     (usual..usual.saturating_add(100))
         .find(|port| !taken.values().any(|taken| taken == port) && port::is_free(*port))
@@ -55,6 +61,9 @@ fn otherwise(language: Option<Language>) -> &'static str {
     match language {
         Some(Language::Go) => "attach with `dlv attach PID`; the page and `ps` show the process",
         Some(Language::Rust) => "attach with `rust-gdb -p PID` or `lldb -p PID`; `ps` shows the process",
+        Some(Language::Java) => {
+            "set JAVA_TOOL_OPTIONS=-agentlib:jdwp=transport=dt_socket,server=y,suspend=n,address=*:5005, and attach to it"
+        }
         _ => "there is no debugger for this language here",
     }
 }
