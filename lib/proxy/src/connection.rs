@@ -21,6 +21,9 @@ const SWEEP: Duration = Duration::from_millis(500);
 /// How long a client may go on sending after it got its last answer. nginx's 5 s: by then it has read the answer.
 const LINGER: Duration = Duration::from_secs(5);
 
+/// The part of its connections that a full worker closes at a time: looking for them costs a look at each.
+const EVICTED: usize = 64;
+
 /// A client's connection.
 pub struct Connection {
     peer: SocketAddr,
@@ -47,7 +50,8 @@ pub enum Protocol {
 /// What clients are allowed to take, in time and room.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Open connections of one worker. At the limit it does not accept: clients wait in the backlog.
+    /// Open connections of one worker. At the limit those that have been idle the longest are closed for new ones; while none is
+    /// idle, clients wait in the backlog.
     pub connections: usize,
     /// From the first byte of a head, or from the connection, until the head is whole.
     pub header_time: Duration,
@@ -164,6 +168,12 @@ impl Connection {
         }
     }
 
+    /// Since when no request is under way on it, where none is and it has not been told to end yet.
+    fn idle_since(&self) -> Option<u64> {
+        let idle = self.activity.in_flight() == 0 && self.command.get() == Command::GoOn;
+        idle.then(|| self.activity.idle_since())
+    }
+
     fn overstays(&self, now: u64, limits: &Limits) -> Command {
         let longer = |since: u64, limit: Duration| u128::from(now.saturating_sub(since)) >= limit.as_millis();
         if self.activity.lingering_since().is_some_and(|since| longer(since, LINGER)) {
@@ -218,10 +228,27 @@ impl Connections {
         self.list.borrow().len()
     }
 
-    /// Waits until there is room for one more.
+    /// Waits until there is room for one more. Whoever holds thousands of connections and says nothing must not keep others out.
     pub(crate) async fn room(&self) {
         while self.len() >= self.limits.connections {
+            self.close_idle(self.limits.connections / EVICTED + 1);
             self.changed.notified().await;
+        }
+    }
+
+    /// Closes so many of those that no request is under way on, first who has been silent the longest.
+    fn close_idle(&self, count: usize) {
+        let list = self.list.borrow();
+        let mut idle: Vec<(u64, &Rc<Connection>)> =
+            list.iter().filter_map(|connection| Some((connection.idle_since()?, connection))).collect();
+        let count = count.min(idle.len());
+        if count < idle.len() {
+            idle.select_nth_unstable_by_key(count, |(since, _)| *since);
+        }
+        for (_, connection) in &idle[..count] {
+            // Half a head would be waited for.
+            let begun = connection.activity.head_since().is_some();
+            connection.tell(if begun { Command::Drop } else { Command::Close });
         }
     }
 
@@ -280,4 +307,28 @@ fn address_value(address: IpAddr) -> HeaderValue {
     // An IPv4 client of a dual-stack socket is shown as what it is.
     HeaderValue::try_from(address.to_canonical().to_string())
         .unwrap_or_else(|_| HeaderValue::from_static("unknown"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_been_silent_the_longest_goes_first_and_nobody_with_a_request_under_way() {
+        let connections = Connections::new(Limits::default(), Rc::default());
+        let address = SocketAddr::from(([127, 0, 0, 1], 1));
+        let [busy, idle, begun, late] = [1, 2, 3, 4].map(|now| {
+            connections.clock.set(now);
+            connections.add(address, address, 0)
+        });
+        busy.activity.begin();
+        idle.activity.begin();
+        connections.clock.set(2);
+        idle.activity.end();
+        connections.close_idle(2);
+        let told = [&busy, &idle, &begun, &late].map(|connection| connection.command.get());
+        assert_eq!(told, [Command::GoOn, Command::Close, Command::Drop, Command::GoOn]);
+        connections.close_idle(2);
+        assert_eq!((busy.command.get(), late.command.get()), (Command::GoOn, Command::Drop));
+    }
 }

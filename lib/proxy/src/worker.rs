@@ -8,7 +8,7 @@
 //! with their next answer (`connection: close`, GOAWAY), and a deadline for all of it.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     future::{Future, poll_fn},
     io,
     net::SocketAddr,
@@ -257,13 +257,20 @@ impl Thread {
             begin(stream, peer, worker.index, handler, connections);
         };
         let sweep = connections.sweep();
+        // Who has come while there is no room. Only then is room made: the last one in its place keeps it.
+        let held = RefCell::new(None);
         let accepting = async {
             let mut trouble = Trouble::default();
             loop {
-                connections.room().await;
                 match listener.accept().await {
-                    Ok((stream, peer)) => accept(stream, peer),
+                    Ok(accepted) => {
+                        *held.borrow_mut() = Some(accepted);
+                        connections.room().await;
+                    }
                     Err(error) => trouble.wait(&error).await,
+                }
+                if let Some((stream, peer)) = held.take() {
+                    accept(stream, peer);
                 }
             }
         };
@@ -277,6 +284,9 @@ impl Thread {
 
         worker.draining.set(true);
         connections.drain();
+        if let Some((stream, peer)) = held.take() {
+            accept(stream, peer);
+        }
         // Connections that the kernel made before we stopped would be reset with the listener.
         while let Some((stream, peer)) = poll_fn(|cx| match listener.poll_accept(cx) {
             Poll::Ready(Ok(accepted)) => Poll::Ready(Some(accepted)),

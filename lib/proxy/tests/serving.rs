@@ -275,19 +275,52 @@ async fn a_port_that_another_program_has_is_refused_loudly() {
     assert!(Workers::bind(WorkersConfig::new(ours.local_addr())).is_err());
 }
 
+/// A proxy whose worker takes two connections.
+fn narrow(upstream: &Upstream) -> Proxy {
+    let limits = Limits { connections: 2, ..Limits::default() };
+    Proxy::with(upstream.address(), limits, Duration::from_secs(30))
+}
+
 #[tokio::test]
-async fn over_its_limit_a_worker_lets_clients_wait() {
+async fn over_its_limit_a_worker_lets_clients_wait_while_all_others_have_requests_under_way() {
+    let upstream = Upstream::start(|_, mut peer| async move {
+        while let Some(request) = peer.request().await {
+            if request.head.starts_with("GET /quick") {
+                peer.ok("").await;
+            }
+        }
+    })
+    .await;
+    let proxy = narrow(&upstream);
+    let mut busy = Vec::new();
+    for _ in 0..2 {
+        let mut client = Peer::connect(proxy.address).await;
+        client.say("GET /never HTTP/1.1\r\nhost: hello.shop\r\n\r\n").await;
+        busy.push(client);
+    }
+    support::until_async(async || upstream.connections() == 2).await;
+    let mut late = Peer::connect(proxy.address).await;
+    late.say("GET /quick HTTP/1.1\r\nhost: hello.shop\r\n\r\n").await;
+    drop(busy.pop());
+    assert!(late.request().await.unwrap().head.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn at_its_limit_a_worker_closes_those_who_say_nothing_for_those_who_come() {
     let upstream = mirror().await;
-    let proxy = Proxy::with(
-        upstream.address(),
-        Limits { connections: 1, ..Limits::default() },
-        Duration::from_secs(30),
-    );
-    let mut first = Peer::connect(proxy.address).await;
-    first.say(GET).await;
-    first.request().await.unwrap();
-    let mut second = Peer::connect(proxy.address).await;
-    second.say(GET).await;
-    drop(first);
-    assert!(second.request().await.unwrap().head.starts_with("HTTP/1.1 200"));
+    let proxy = narrow(&upstream);
+    // One after a request, one in the middle of a head that never ends.
+    let mut kept = Peer::connect(proxy.address).await;
+    kept.say(GET).await;
+    kept.request().await.unwrap();
+    let mut trickling = Peer::connect(proxy.address).await;
+    trickling.say("GET / HTTP/1.1\r\nx-never: ").await;
+    // None of them leaves.
+    let mut clients = Vec::new();
+    for _ in 0..4 {
+        let mut client = Peer::connect(proxy.address).await;
+        client.say(GET).await;
+        assert!(client.request().await.unwrap().head.starts_with("HTTP/1.1 200"));
+        clients.push(client);
+    }
 }

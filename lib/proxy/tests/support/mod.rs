@@ -55,6 +55,13 @@ pub async fn until(mut so: impl FnMut() -> bool) {
     }
 }
 
+/// Waits until something is so that another thread brings about.
+pub async fn until_async(so: impl AsyncFn() -> bool) {
+    while !so().await {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 /// Lengths and ends of the answers that passed.
 pub type Ends = Arc<Mutex<Vec<(End, u64)>>>;
 
