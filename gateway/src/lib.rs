@@ -12,6 +12,7 @@ pub mod clock;
 pub mod control;
 pub mod dispatch;
 pub mod exchange;
+pub mod files;
 pub mod front;
 pub mod function;
 pub mod hub;

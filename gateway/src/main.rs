@@ -4,9 +4,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use flint_gateway::{
-    app::{Gateway, Schedules},
+    app::{Config, Gateway, Schedules},
     args::{Args, EX_USAGE},
-    scheduler,
+    files, scheduler,
     source::{fixed::Fixed, kube::Cluster},
 };
 use flint_kube::{Lease, WatchMetrics, lease};
@@ -54,22 +54,27 @@ async fn run(args: Args) -> anyhow::Result<()> {
             _ = interrupt.recv() => {}
         }
     };
+    let mut config = args.config();
+    config.connections = allowed(&config);
     let admin = Admin::new()?;
     let registry = admin.registry.clone();
     if let Some(file) = &args.static_table {
         let fixed = Fixed::read(file)?;
-        let gateway = Gateway::bind(args.config(), admin).await?;
+        let gateway = Gateway::bind(config, admin).await?;
         return gateway.run(fixed, |_, _| std::future::ready(()), shutdown).await;
     }
-    let client = kube::Client::try_default().await?;
+    let client = flint_kube::client(concat!("flint-gateway/", env!("CARGO_PKG_VERSION"))).await?;
     let cluster = Cluster::new(client.clone(), WatchMetrics::new(&registry)?);
-    let gateway = Gateway::bind(args.config(), admin).await?;
+    let gateway = Gateway::bind(config, admin).await?;
     if !args.schedules {
         return gateway.run(cluster, |_, _| std::future::ready(()), shutdown).await;
     }
     let namespace = args.namespace;
     let scheduler = |schedules: Schedules, stop: CancellationToken| async move {
-        let config = lease::Config::new(&namespace, LEASE, &schedules.gateway);
+        let config = lease::Config {
+            look_every: LOOK_EVERY,
+            ..lease::Config::new(&namespace, LEASE, &schedules.gateway)
+        };
         let give_up = CancellationToken::new();
         let (holding, lease) = Lease::new(client, config).spawn(give_up.clone());
         scheduler::run(schedules, || holding.is_held(), stop).await;
@@ -80,5 +85,31 @@ async fn run(args: Args) -> anyhow::Result<()> {
     gateway.run(cluster, scheduler, shutdown).await
 }
 
+/// The client connections of a worker, within what the system allows.
+fn allowed(config: &Config) -> usize {
+    let files = files::allow_most().unwrap_or_else(|error| {
+        tracing::warn!(%error, "the limit of open files is not known");
+        u64::MAX
+    });
+    let workers = match config.workers {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        workers => workers,
+    };
+    let connections = files::connections(config.connections, files, workers);
+    if connections < config.connections {
+        tracing::warn!(
+            files,
+            workers,
+            connections,
+            asked = config.connections,
+            "fewer client connections than asked for: raise the limit of open files"
+        );
+    }
+    connections
+}
+
 /// The Lease that the gateways hold among themselves; see `docs/internals.md`.
 const LEASE: &str = "flint-scheduler";
+/// How often a gateway that does not hold it looks at the Lease: a hundred gateways make twenty requests a second. Schedules fire
+/// by the minute, and a firing that nobody made meanwhile is made by the next holder.
+const LOOK_EVERY: std::time::Duration = std::time::Duration::from_secs(5);

@@ -41,7 +41,9 @@ pub struct Config {
     pub renew_deadline: Duration,
     /// How often a holder renews.
     pub renew_every: Duration,
-    /// How often a candidate looks, and how soon a failed renewal is repeated.
+    /// How often a candidate looks: each look is a request to the API server, at rest too.
+    pub look_every: Duration,
+    /// How soon a failed renewal is repeated.
     pub retry_every: Duration,
 }
 
@@ -109,6 +111,7 @@ impl Config {
             renew_deadline: Duration::from_secs(10),
             renew_every: Duration::from_secs(3),
             // Also how long a released Lease may lie unnoticed.
+            look_every: Duration::from_secs(1),
             retry_every: Duration::from_secs(1),
         }
     }
@@ -221,7 +224,7 @@ impl Lease {
                     if until.send_replace(None).is_some() {
                         tracing::warn!(lease = self.config.name, "another holds the lease");
                     }
-                    self.jittered(self.config.retry_every)
+                    self.jittered(self.config.look_every)
                 }
                 // Somebody wrote in between, or it was us and the answer was lost: look again soon.
                 Ok(Err(kube::Error::Api(status))) if status.code == 409 => self.config.retry_every / 10,
