@@ -1,8 +1,8 @@
 //! The access log: a JSON object a line for each request, on standard output, at a price that a request does not feel.
 //!
 //! A worker writes lines into a buffer of its own. Full or a moment old, the buffer goes to one thread that writes to standard
-//! output, which may block. The way there is bounded: when standard output is slower than the requests, whole buffers are
-//! dropped and their lines counted, because requests must not wait for a log.
+//! output, which may block, and comes back empty. The way there is bounded: when standard output is slower than the requests,
+//! whole buffers are dropped and their lines counted, because requests must not wait for a log.
 
 mod line;
 
@@ -18,6 +18,8 @@ use std::{
     time::Duration,
 };
 
+use parking_lot::Mutex;
+
 use crate::metrics::Totals;
 
 pub use line::Line;
@@ -26,8 +28,15 @@ pub(crate) use line::of_function;
 /// A worker's end of the log.
 pub struct AccessLog {
     buffer: RefCell<Buffer>,
-    writer: Option<SyncSender<Vec<u8>>>,
+    writer: Option<LogSender>,
     totals: Arc<Totals>,
+}
+
+/// Where workers send their buffers.
+#[derive(Clone, Debug)]
+pub struct LogSender {
+    full: SyncSender<Vec<u8>>,
+    empty: Arc<Mutex<Vec<Vec<u8>>>>,
 }
 
 #[derive(Default)]
@@ -39,14 +48,18 @@ struct Buffer {
 
 /// The thread that writes.
 pub struct LogWriter {
-    sender: SyncSender<Vec<u8>>,
+    sender: LogSender,
     thread: JoinHandle<()>,
 }
 
-/// About 50 lines: few system calls under load.
-const FULL: usize = 16 * 1024;
+/// About 200 lines: under load a line costs next to nothing of the system calls, and of the other thread's wake-up.
+const FULL: usize = 64 * 1024;
+/// Room for the line that makes a buffer full.
+const ROOM: usize = FULL + 1024;
 /// Buffers on their way: 1 MiB that a stalled standard output can cost.
-const ON_THE_WAY: usize = 64;
+const ON_THE_WAY: usize = 16;
+/// Empty buffers that are kept: one is written while another is filled, for a few workers.
+const SPARE: usize = 8;
 /// How old a line may grow in its buffer: less than anybody waits for it.
 pub const FLUSH_EVERY: Duration = Duration::from_millis(250);
 
@@ -58,8 +71,11 @@ impl LogWriter {
     /// # Errors
     /// The system has no thread to give.
     pub fn start(out: impl Write + Send + 'static) -> std::io::Result<Self> {
-        let (sender, buffers) = sync_channel(ON_THE_WAY);
-        let thread = thread::Builder::new().name("access-log".into()).spawn(move || write(out, &buffers))?;
+        let (full, buffers) = sync_channel(ON_THE_WAY);
+        let sender = LogSender { full, empty: Arc::default() };
+        let empty = Arc::clone(&sender.empty);
+        let thread =
+            thread::Builder::new().name("access-log".into()).spawn(move || write(out, &buffers, &empty))?;
         Ok(Self { sender, thread })
     }
 
@@ -72,15 +88,21 @@ impl LogWriter {
 
     /// Where workers send their buffers.
     #[must_use]
-    pub fn sender(&self) -> SyncSender<Vec<u8>> {
+    pub fn sender(&self) -> LogSender {
         self.sender.clone()
     }
 }
 
-fn write(mut out: impl Write, buffers: &Receiver<Vec<u8>>) {
-    while let Ok(buffer) = buffers.recv() {
+fn write(mut out: impl Write, buffers: &Receiver<Vec<u8>>, empty: &Mutex<Vec<Vec<u8>>>) {
+    while let Ok(mut buffer) = buffers.recv() {
         // Nobody reads our output: requests go on all the same.
         let _ = out.write_all(&buffer).and_then(|()| out.flush());
+        buffer.clear();
+        let mut empty = empty.lock();
+        // One that grew by a long line is not kept.
+        if empty.len() < SPARE && buffer.capacity() <= 2 * ROOM {
+            empty.push(buffer);
+        }
     }
 }
 
@@ -89,7 +111,7 @@ fn write(mut out: impl Write, buffers: &Receiver<Vec<u8>>) {
 impl AccessLog {
     /// A log for one worker; without a writer it is off.
     #[must_use]
-    pub fn new(writer: Option<SyncSender<Vec<u8>>>, totals: Arc<Totals>) -> Self {
+    pub fn new(writer: Option<LogSender>, totals: Arc<Totals>) -> Self {
         Self { buffer: RefCell::default(), writer, totals }
     }
 
@@ -117,9 +139,11 @@ impl AccessLog {
         if buffer.text.is_empty() {
             return;
         }
-        let text = std::mem::replace(&mut buffer.text, Vec::with_capacity(FULL + 1024));
+        let spare = writer.empty.lock().pop();
+        // The next one grows as lines come: a gateway with few requests does not hold buffers for many.
+        let text = std::mem::replace(&mut buffer.text, spare.unwrap_or_default());
         let lines = std::mem::take(&mut buffer.lines);
-        if writer.try_send(text).is_err() {
+        if writer.full.try_send(text).is_err() {
             self.totals.log_dropped.fetch_add(lines, Ordering::Relaxed);
         }
     }
@@ -186,7 +210,8 @@ mod tests {
     #[test]
     fn lines_that_find_no_way_out_are_dropped_and_counted() {
         let totals = Arc::<Totals>::default();
-        let (stalled, _receiver) = sync_channel(1);
+        let (full, _receiver) = sync_channel(1);
+        let stalled = LogSender { full, empty: Arc::default() };
         let log = AccessLog::new(Some(stalled), Arc::clone(&totals));
         let uri = Uri::from_static("/function/hello");
         for _ in 0..3 {

@@ -5,7 +5,7 @@ use std::{
     cell::RefCell,
     collections::HashMap,
     rc::Rc,
-    sync::{Arc, Weak, mpsc::SyncSender},
+    sync::{Arc, Weak},
     time::Duration,
 };
 
@@ -22,7 +22,7 @@ use http::{HeaderValue, Request, Response, StatusCode, header, request::Parts, u
 use hyper::body::Incoming;
 
 use crate::{
-    access::{AccessLog, FLUSH_EVERY},
+    access::{AccessLog, FLUSH_EVERY, LogSender},
     dispatch::{Call, Client},
     exchange::{self, Answer, Exchange},
     function::Function,
@@ -47,7 +47,7 @@ pub struct Shared {
     /// What the flags say.
     pub settings: Settings,
     /// Where lines of the access log go; off without it.
-    pub log: Option<SyncSender<Vec<u8>>>,
+    pub log: Option<LogSender>,
     /// Who keeps what passes; nobody usually.
     pub recorder: Option<Arc<dyn Recorder>>,
 }
