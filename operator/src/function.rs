@@ -267,7 +267,11 @@ impl Context {
     /// Claims a start for a revision that has to prove itself, and gives it back when it has, or cannot.
     fn may_start(&self, key: &Key, world: &World, design: Option<&design::Design>) -> bool {
         if design.is_some_and(|design| world.is_starting(design)) {
-            return self.starts.claim(key);
+            let may_start = self.starts.claim(key);
+            for next in self.starts.overdue() {
+                self.stores.touch(&next);
+            }
+            return may_start;
         }
         self.release_start(key);
         true

@@ -37,16 +37,14 @@ impl Starts {
         Self { most, state: Mutex::default() }
     }
 
-    /// Whether the function may start now. If not, it is named by a later [`Starts::release`].
+    /// Whether the function may start now. If not, it is named by a later [`Starts::release`] or [`Starts::overdue`], and may then.
     pub(crate) fn claim(&self, key: &Key) -> bool {
         let mut state = self.state.lock();
         if state.holding.contains_key(key) {
             return true;
         }
-        let now = Instant::now();
-        let counted = state.holding.values().filter(|since| now.duration_since(**since) < HOLD_LIMIT).count();
-        if counted < self.most {
-            state.holding.insert(key.clone(), now);
+        if state.counted() < self.most {
+            state.holding.insert(key.clone(), Instant::now());
             return true;
         }
         if state.queued.insert(key.clone()) {
@@ -55,22 +53,36 @@ impl Starts {
         false
     }
 
-    /// The function is not starting any more. Gives those that may try now.
+    /// Gives those whose turn it is now because others have taken too long. To be asked while anybody starts: nobody else tells them.
+    pub(crate) fn overdue(&self) -> Vec<Key> {
+        self.state.lock().take_free(self.most)
+    }
+
+    /// The function is not starting any more, or does not want to. Gives those whose turn it is now.
     pub(crate) fn release(&self, key: &Key) -> Vec<Key> {
         let mut state = self.state.lock();
         if state.holding.remove(key).is_none() {
             return Vec::new();
         }
-        let now = Instant::now();
-        let counted = state.holding.values().filter(|since| now.duration_since(**since) < HOLD_LIMIT).count();
-        let free = self.most.saturating_sub(counted);
-        (0..free).map_while(|_| state.take_next()).collect()
+        state.take_free(self.most)
     }
 }
 
 // === impl State ===
 
 impl State {
+    /// Starts that count: those that take too long go on without.
+    fn counted(&self) -> usize {
+        let now = Instant::now();
+        self.holding.values().filter(|since| now.duration_since(**since) < HOLD_LIMIT).count()
+    }
+
+    /// Takes as many as there is room for.
+    fn take_free(&mut self, most: usize) -> Vec<Key> {
+        let free = most.saturating_sub(self.counted());
+        (0..free).map_while(|_| self.take_next()).collect()
+    }
+
     /// Takes the one that waited longest of the namespace with the fewest starts under way.
     fn take_next(&mut self) -> Option<Key> {
         let mut starting: HashMap<&str, usize> = HashMap::new();
@@ -82,6 +94,8 @@ impl State {
         let (index, _) = self.waiting.iter().enumerate().min_by_key(|(_, key)| count(key))?;
         let key = self.waiting.remove(index)?;
         self.queued.remove(&key);
+        // It is its start from now on. One that does not want it any more says so when it is looked at.
+        self.holding.insert(key.clone(), Instant::now());
         Some(key)
     }
 }
@@ -105,6 +119,16 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_turn_that_nobody_wants_any_more_goes_to_the_next() {
+        let starts = Starts::new(1);
+        let [a, deleted, c] = ["a", "deleted", "c"].map(|name| Key::new("shop", name));
+        assert!(starts.claim(&a) && !starts.claim(&deleted) && !starts.claim(&c));
+        assert_eq!(starts.release(&a), std::slice::from_ref(&deleted));
+        assert!(!starts.claim(&c), "it is another's turn");
+        assert_eq!(starts.release(&deleted), [c]);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_namespace_with_many_does_not_make_another_wait_for_all() {
         let starts = Starts::new(2);
         let many: Vec<_> = (0..5).map(|number| Key::new("crowd", &format!("f{number}"))).collect();
@@ -119,7 +143,10 @@ mod tests {
         let starts = Starts::new(1);
         let [slow, next] = ["slow", "next"].map(|name| Key::new("shop", name));
         assert!(starts.claim(&slow) && !starts.claim(&next));
+        assert!(starts.overdue().is_empty());
         advance(HOLD_LIMIT).await;
+        assert_eq!(starts.overdue(), std::slice::from_ref(&next));
         assert!(starts.claim(&next) && starts.claim(&slow));
+        assert!(starts.overdue().is_empty());
     }
 }

@@ -269,6 +269,11 @@ impl Stores {
 
     fn config_map_changed(&self, map: &PartialObjectMeta<ConfigMap>) {
         self.owned(&self.config_maps, map);
+        // Ours are nobody's source, and there is one for each function with code of its own: to look at all functions for each
+        // would be a hundred million looks for ten thousand.
+        if map.labels().contains_key(labels::PACKAGE) {
+            return;
+        }
         let (namespace, name) = (map.metadata.namespace.clone(), map.name_any());
         for function in self.functions.state() {
             let source = function.spec.source.as_ref().and_then(|source| source.config_map.as_ref());

@@ -257,7 +257,8 @@ pub(crate) fn plan(world: &World, design: Result<Design, Problem>, may_start: bo
         waits = deploy(world, latest, &numbers, &decision, may_start, &mut changes);
         let moving =
             world.revision(&latest.revision).is_none_or(|one| !one.verified) || decision.replaces.is_some();
-        again.extend(moving.then_some(WAITING_RETRY));
+        // Who waits for its turn is told of it: thousands that are applied together must not be looked at again and again.
+        again.extend((moving && !waits).then_some(WAITING_RETRY));
     }
     let kept = kept(world, latest, &before, &decision);
     revive(world, latest, &kept, &decision, &mut changes);
@@ -266,7 +267,8 @@ pub(crate) fn plan(world: &World, design: Result<Design, Problem>, may_start: bo
         again.extend(sweep(world, latest, &kept, &mut changes));
     }
     again.extend(design.as_ref().err().and_then(|problem| problem.again));
-    again.extend((!decision.starting.is_empty()).then_some(WAITING_RETRY));
+    let its_turn = |name: &String| !waits || latest.is_none_or(|latest| latest.revision != *name);
+    again.extend(decision.starting.keys().any(its_turn).then_some(WAITING_RETRY));
     let tried = decision.trial.as_ref().is_some_and(|trial| trial.phase == CanaryPhase::Progressing);
     again.extend((tried && decision.shares.iter().any(|share| share.canary)).then_some(TRIAL_RETRY));
     again.extend(world.called.iter().map(|(_, left)| *left));
