@@ -290,7 +290,7 @@ impl Scale {
 
 /// Says of Deployments that the rig has not said it of yet that an instance of theirs was ready once.
 async fn verify(deployments: &Api<Deployment>, settled: &Settled) -> anyhow::Result<()> {
-    let patch = json!({"metadata": {"annotations": {"flint.dev/verified": "bench"}}});
+    let patch = json!({"metadata": {"annotations": {"flint.dev/verified": "true"}}});
     at_once(AT_A_TIME, settled.unverified(), async |name: String| {
         let patched = deployments.patch_metadata(&name, &PatchParams::default(), &Patch::Merge(&patch)).await;
         match patched {
