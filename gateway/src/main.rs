@@ -95,14 +95,16 @@ fn allowed(config: &Config) -> usize {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         workers => workers,
     };
-    let connections = files::connections(config.connections, files, workers);
+    let memory = files::memory();
+    let connections = files::connections(config.connections, files, memory, workers);
     if connections < config.connections {
-        tracing::warn!(
+        tracing::info!(
             files,
+            memory,
             workers,
             connections,
             asked = config.connections,
-            "fewer client connections than asked for: raise the limit of open files"
+            "client connections of a worker, by what files and memory there are"
         );
     }
     connections
