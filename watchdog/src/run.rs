@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::instance::Instance;
 use crate::logs::{Field, Level, Logger, Sink};
 use crate::mode::Mode;
-use crate::server::Server;
+use crate::server::{self, Server};
 use crate::{announce, package};
 
 /// A child that was asked to end may take this long; then it is ended.
@@ -24,6 +24,9 @@ const CHILDS_GRACE: Duration = Duration::from_secs(2);
 const LAST_WORD: Duration = Duration::from_millis(200);
 /// On top of the function's timeout: the news of the end, and the last bytes.
 const DRAIN_SLACK: Duration = Duration::from_secs(4);
+
+/// However short a function's timeout is: a look at nothing ten times a second is not felt.
+const LEAST_PAUSE: Duration = Duration::from_millis(100);
 
 /// Both ports, bound.
 pub(crate) struct Sockets {
@@ -75,6 +78,7 @@ pub(crate) async fn live(
     let mode = Mode::new(&instance);
     let server = Server::new(instance.clone(), mode.clone());
     tokio::spawn(server.clone().serve(traffic));
+    tokio::spawn(keep_a_timer_ahead(instance.config.timeout.min(server::IDLE)));
     tokio::spawn(announce::announce(instance.clone(), port));
     tokio::spawn(announce::claimed(instance.clone()));
     tokio::spawn(start(instance.clone(), mode.clone()));
@@ -107,6 +111,15 @@ pub(crate) async fn live(
     instance.log.say(Level::Info, "ended");
     instance.log.flush();
     Ok(ExitCode::SUCCESS)
+}
+
+/// Keeps a timer that fires before those that requests set, which are `shortest` at least. tokio wakes its driver for each timer
+/// that becomes the next to fire, by a system call and one more turn of its loop: a request's deadline always was that one.
+async fn keep_a_timer_ahead(shortest: Duration) {
+    let pause = (shortest / 2).max(LEAST_PAUSE);
+    loop {
+        sleep(pause).await;
+    }
 }
 
 async fn start(instance: Arc<Instance>, mode: Mode) {

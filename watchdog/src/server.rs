@@ -26,7 +26,7 @@ use crate::mode::Mode;
 use crate::ticket::{Ticket, request_id};
 
 /// Gateways let connections go after 30 s of idleness; far above that, this end never closes first.
-const IDLE: Duration = Duration::from_secs(75);
+pub(crate) const IDLE: Duration = Duration::from_secs(75);
 /// The last bytes of the last answers; a client that does not take them has had its time.
 const LAST_BYTES: Duration = Duration::from_secs(1);
 /// A window that a stream of large frames does not wait for: 1 MiB, where HTTP/2 begins with 64 KiB.
