@@ -72,7 +72,18 @@ impl Figure {
         Self::new(title, "% of samples within", shape)
     }
 
-    fn draw(&self, out: &mut String) -> fmt::Result {
+    /// What is drawn, each name once.
+    fn names(&self) -> Vec<&str> {
+        match &self.shape {
+            Shape::Bars(groups) => {
+                once(groups.iter().flat_map(|(_, bars)| bars).map(|(name, _)| name.as_str()))
+            }
+            Shape::Lines { series, .. } => once(series.iter().map(|(name, _)| name.as_str())),
+        }
+    }
+
+    /// `all` are the names of the whole page: who is blue in one figure is blue in all.
+    fn draw(&self, out: &mut String, all: &[&str]) -> fmt::Result {
         writeln!(out, "<figure><figcaption>{}, {}</figcaption>", text(&self.title), text(&self.unit))?;
         let high = step_above(self.highest());
         writeln!(
@@ -91,8 +102,8 @@ impl Figure {
             label(out, LEFT - 6.0, y + 4.0, "end", &short(value))?;
         }
         match &self.shape {
-            Shape::Bars(groups) => bars(out, groups, high)?,
-            Shape::Lines { along, series } => lines(out, along, series, high)?,
+            Shape::Bars(groups) => bars(out, groups, high, all)?,
+            Shape::Lines { along, series } => lines(out, along, series, high, all)?,
         }
         if let Some((at, name)) = &self.mark {
             let y = height(*at, high);
@@ -102,6 +113,7 @@ impl Figure {
             )?;
             label(out, WIDTH - 4.0, y - 4.0, "end", name)?;
         }
+        legend(out, &self.names(), all)?;
         writeln!(out, "</svg></figure>")
     }
 
@@ -140,21 +152,17 @@ impl fmt::Display for Page<'_> {
             text(kernel),
             text(load_before)
         )?;
+        let all = once(self.figures.iter().flat_map(Figure::names));
         for figure in self.figures {
-            figure.draw(&mut out)?;
+            figure.draw(&mut out, &all)?;
         }
         f.write_str(&out)
     }
 }
 
-fn bars(out: &mut String, groups: &[Group], high: f64) -> fmt::Result {
+fn bars(out: &mut String, groups: &[Group], high: f64, all: &[&str]) -> fmt::Result {
     let wide = (WIDTH - LEFT) / groups.len().max(1) as f64;
-    let mut names: Vec<&str> = Vec::new();
-    for name in groups.iter().flat_map(|(_, bars)| bars).map(|(name, _)| name.as_str()) {
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
+    let names = once(groups.iter().flat_map(|(_, bars)| bars).map(|(name, _)| name.as_str()));
     let thick = wide * 0.8 / names.len().max(1) as f64;
     for (group, (name, bars)) in groups.iter().enumerate() {
         let start = LEFT + wide * (group as f64 + 0.1);
@@ -166,7 +174,7 @@ fn bars(out: &mut String, groups: &[Group], high: f64) -> fmt::Result {
                 "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{:.1}\" height=\"{:.1}\" fill=\"{}\"><title>{}: {}</title></rect>",
                 thick * 0.92,
                 HEIGHT - BOTTOM - y,
-                colour(place),
+                colour(all, bar),
                 text(bar),
                 short(*value)
             )?;
@@ -176,10 +184,10 @@ fn bars(out: &mut String, groups: &[Group], high: f64) -> fmt::Result {
         }
         label(out, start + wide * 0.4, HEIGHT - BOTTOM + 16.0, "middle", name)?;
     }
-    legend(out, &names)
+    Ok(())
 }
 
-fn lines(out: &mut String, along: &str, series: &[Series], high: f64) -> fmt::Result {
+fn lines(out: &mut String, along: &str, series: &[Series], high: f64, all: &[&str]) -> fmt::Result {
     let far = series.iter().flat_map(|(_, points)| points).map(|(x, _)| *x).filter(|x| x.is_finite());
     let far = step_above(far.fold(0.0, f64::max));
     let across = |x: f64| LEFT + (WIDTH - LEFT) * x / far;
@@ -190,7 +198,7 @@ fn lines(out: &mut String, along: &str, series: &[Series], high: f64) -> fmt::Re
         label(out, across(value), HEIGHT - BOTTOM + 16.0, anchor, &short(value))?;
     }
     label(out, WIDTH, HEIGHT - BOTTOM + 32.0, "end", along)?;
-    for (place, (name, points)) in series.iter().enumerate() {
+    for (name, points) in series {
         let mut path = String::new();
         for (x, y) in points.iter().filter(|(x, y)| x.is_finite() && y.is_finite()) {
             write!(path, "{:.1},{:.1} ", across(*x), height(*y, high))?;
@@ -199,22 +207,21 @@ fn lines(out: &mut String, along: &str, series: &[Series], high: f64) -> fmt::Re
             out,
             "<polyline points=\"{}\" fill=\"none\" stroke=\"{}\" stroke-width=\"2\"><title>{}</title></polyline>",
             path.trim_end(),
-            colour(place),
+            colour(all, name),
             text(name)
         )?;
     }
-    let names: Vec<&str> = series.iter().map(|(name, _)| name.as_str()).collect();
-    legend(out, &names)
+    Ok(())
 }
 
-fn legend(out: &mut String, names: &[&str]) -> fmt::Result {
+fn legend(out: &mut String, names: &[&str], all: &[&str]) -> fmt::Result {
     let mut x = LEFT;
-    for (place, name) in names.iter().enumerate() {
+    for name in names {
         let y = HEIGHT - 14.0;
         writeln!(
             out,
             "<rect x=\"{x:.1}\" y=\"{y}\" width=\"11\" height=\"11\" fill=\"{}\"/>",
-            colour(place)
+            colour(all, name)
         )?;
         label(out, x + 15.0, y + 10.0, "start", name)?;
         // About the width of a letter.
@@ -231,8 +238,19 @@ fn label(out: &mut String, x: f64, y: f64, anchor: &str, words: &str) -> fmt::Re
     )
 }
 
-fn colour(place: usize) -> &'static str {
-    COLOURS[place % COLOURS.len()]
+fn colour(all: &[&str], name: &str) -> &'static str {
+    COLOURS[all.iter().position(|other| *other == name).unwrap_or(0) % COLOURS.len()]
+}
+
+/// Each name once, in the order in which they come.
+fn once<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut unique = Vec::new();
+    for name in names {
+        if !unique.contains(&name) {
+            unique.push(name);
+        }
+    }
+    unique
 }
 
 /// Where a value is from the top.
