@@ -8,7 +8,7 @@ kubectl = $$(e2e/cluster/tools kubectl)
 helm = $$(e2e/cluster/tools helm)
 # On the cluster of `make cluster` the gateway is reached at a port of the node; elsewhere the values decide.
 # Sources there may come from the tests' own server, whose authority is good for nothing else (e2e/fixtures).
-local_values := $(if $(local_cluster),--set gateway.service.type=NodePort --set gateway.service.nodePort=$(NODE_PORT) --set publicUrl=http://127.0.0.1:$(NODE_PORT) --set sources.interval=10s --set-file sources.caBundle=e2e/fixtures/sources/authority.pem)
+local_values := $(if $(local_cluster),--values e2e/values.yaml --set gateway.service.type=NodePort --set gateway.service.nodePort=$(NODE_PORT) --set publicUrl=http://127.0.0.1:$(NODE_PORT) --set sources.interval=10s --set-file sources.caBundle=e2e/fixtures/sources/authority.pem)
 
 up: ## Flint on the cluster, with a first function: cluster, images, chart, hello
 	@$(MAKE) --no-print-directory cluster

@@ -19,7 +19,7 @@ mod source;
 mod status;
 mod traffic;
 
-pub use build::BuildSettings;
+pub use build::{BuildOutput, BuildSettings};
 pub use pod::{Mount, Template, TemplateMetadata};
 pub use scaling::{Scaling, ScalingMetric};
 pub use schedule::Schedule;
@@ -149,7 +149,8 @@ pub struct FunctionSpec {
     /// Where the code comes from; exactly one of its fields.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Source>,
-    /// Settings of builds, for a source that names dependencies which it does not bring.
+    /// How the source becomes what pods run: settings of builds, for a source that names dependencies which it does not bring, and
+    /// whether a package or an image comes of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub build: Option<BuildSettings>,
     /// A container image that serves HTTP, in the place of runtime, handler and source.

@@ -16,10 +16,10 @@ pub use crds::all_crds;
 pub use duration::Duration;
 pub use effective::Effective;
 pub use function::{
-    Archive, BuildSettings, Canary, CanaryPhase, CanaryStatus, Condition, Function, FunctionSpec,
-    FunctionStatus, Git, Mount, NameRef, Oci, PackageStatus, RevisionRef, Scaling, ScalingMetric, Schedule,
-    ScheduleStatus, Source, SourceStatus, Sticky, Template, TemplateMetadata, TrafficStatus, TrafficTarget,
-    VersionStatus,
+    Archive, BuildOutput, BuildSettings, Canary, CanaryPhase, CanaryStatus, Condition, Function,
+    FunctionSpec, FunctionStatus, Git, Mount, NameRef, Oci, PackageStatus, RevisionRef, Scaling,
+    ScalingMetric, Schedule, ScheduleStatus, Source, SourceStatus, Sticky, Template, TemplateMetadata,
+    TrafficStatus, TrafficTarget, VersionStatus,
 };
 pub use revision::{Revision, RevisionPackage, RevisionSpec, RevisionStatus};
 pub use runtime::{Build, Mode, Pool, Runtime, RuntimeSpec};

@@ -72,10 +72,18 @@ pub struct RevisionPackage {
     pub digest: String,
     /// Its size.
     pub bytes: i64,
+    /// The image that holds it, where one was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub image: Option<String>,
     /// Of a source in git: the commit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 80))]
     pub commit: Option<String>,
+    /// The source that gives the same package again, with the commit or digest that it was at; where it was fetched and not built.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::schema::any_object")]
+    pub origin: Option<Value>,
     /// What it was fetched as, where it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]

@@ -15,6 +15,7 @@ use flint_telemetry::Format;
 use crate::{
     build::{BuildConfig, PodConfig},
     fetch::Bounds,
+    images::{Place as ImagePlace, Reached},
     packages::Place,
     settings::{MASTER_KEY_LENGTH, MasterKey, Settings},
 };
@@ -111,6 +112,16 @@ pub(crate) struct Args {
     /// The image with the builder in it, which every build's pod begins with.
     #[arg(long, env = "FLINT_BUILDER_IMAGE")]
     builder_image: String,
+    /// Where the images of functions with spec.build.output: image go, as nodes know it: HOST/PREFIX. Without it there are none.
+    #[arg(long, env = "FLINT_IMAGE_REGISTRY", value_parser = repository)]
+    image_registry: Option<String>,
+    /// How to sign in to it, and to the registries of the Runtimes' images: the text of a Docker configuration.
+    #[arg(long, env = "FLINT_IMAGE_REGISTRY_AUTH", hide_env_values = true)]
+    image_registry_auth: Option<String>,
+    /// Registries of images that nodes know by another name than the address at which the operator reaches them: NAME=ADDRESS, each
+    /// HOST:PORT, separated by commas.
+    #[arg(long, env = "FLINT_IMAGE_REGISTRY_REACH", value_delimiter = ',')]
+    image_registry_reach: Vec<Reached>,
     /// How many builds may run at once, in all namespaces.
     #[arg(long, env = "FLINT_BUILDS_AT_ONCE", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
     builds_at_once: u16,
@@ -199,6 +210,16 @@ impl Args {
         }
     }
 
+    /// Where images go, if anywhere.
+    pub(crate) fn images(&self) -> Option<ImagePlace> {
+        Some(ImagePlace {
+            registry: self.image_registry.clone()?,
+            docker: self.image_registry_auth.clone(),
+            insecure: self.insecure_registries().to_vec(),
+            reached: self.image_registry_reach.clone(),
+        })
+    }
+
     fn check(&self) -> Result<(), String> {
         if self.master_key.len() < MASTER_KEY_LENGTH {
             return Err(format!("FLINT_MASTER_KEY has fewer than {MASTER_KEY_LENGTH} characters"));
@@ -215,6 +236,18 @@ impl Args {
             return Err(format!("FLINT_PUBLIC_URL {url:?} is no URL: write http://… or https://…"));
         }
         Ok(())
+    }
+}
+
+fn repository(text: &str) -> Result<String, String> {
+    let text = text.trim_end_matches('/');
+    let wrong = || "write HOST/PREFIX, such as registry.example.com/functions".to_owned();
+    match text.split_once('/') {
+        Some((host, _)) if host.contains(['.', ':']) || host == "localhost" => {
+            let reference = format!("{text}/namespace/function:tag").parse::<flint_image::Reference>();
+            reference.map(|_| text.to_owned()).map_err(|_| wrong())
+        }
+        _ => Err(wrong()),
     }
 }
 
@@ -273,6 +306,17 @@ mod tests {
         assert_eq!(parse(&[key, "--source-interval=0s"]).source_interval(), None);
         assert!(parse(&[key, "--source-interval=0s"]).check().is_ok());
         assert!(parse(&[key, "--source-interval=1s"]).check().is_err());
+    }
+
+    #[test]
+    fn images_go_to_a_repository_of_a_registry() {
+        let key = "--master-key=a master key of thirty-two bytes";
+        assert!(parse(&[key]).images().is_none());
+        let place = parse(&[key, "--image-registry=127.0.0.1:5000/functions/"]).images().unwrap();
+        assert_eq!(place.registry, "127.0.0.1:5000/functions");
+        for wrong in ["", "functions", "team/functions", "registry.example", "registry.example/UPPER"] {
+            assert!(repository(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

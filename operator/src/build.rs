@@ -18,7 +18,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt as _;
 use parking_lot::Mutex;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 mod caches;
 mod depot;
@@ -44,7 +44,7 @@ use crate::{
     function::problem::{self, Problem},
     key::Key,
     package::{self, DIGEST_ANNOTATION, Package, SOURCE_ANNOTATION},
-    packages::Volume,
+    packages::{Storehouse, Volume},
     settings::Settings,
     stores::Stores,
 };
@@ -56,6 +56,7 @@ pub(crate) struct Builds {
     settings: Arc<Settings>,
     config: BuildConfig,
     volume: Arc<Volume>,
+    store: Storehouse,
     /// Which manifests of a fetched source name what it does not bring, by its digest. Bounded: [`MOST_KNOWN`].
     needs: Mutex<HashMap<String, Vec<String>>>,
     /// Jobs that this process made, which the watch may not have told yet.
@@ -66,6 +67,10 @@ pub(crate) struct Builds {
 
 /// A Job that the watch has not told of by then was deleted at once, and has no place any more.
 const UNSEEN: Duration = Duration::from_secs(60);
+/// A reconciliation waits so long for the store that the operators share.
+const STORE_PATIENCE: Duration = Duration::from_secs(20);
+/// A store that did not answer is asked again after this.
+const STORE_RETRY: Duration = Duration::from_secs(20);
 /// More sources than this are looked at again.
 const MOST_KNOWN: usize = 4096;
 
@@ -78,10 +83,11 @@ impl Builds {
         stores: Stores,
         settings: Arc<Settings>,
         config: BuildConfig,
-        volume: Arc<Volume>,
+        store: Storehouse,
     ) -> Self {
         let (needs, made, keys) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self { applier, stores, settings, config, volume, needs, made, keys }
+        let volume = Arc::clone(store.volume());
+        Self { applier, stores, settings, config, volume, store, needs, made, keys }
     }
 
     /// The package of a function whose source is the package `source`: that itself, or what a build makes of it.
@@ -110,7 +116,11 @@ impl Builds {
             return Ok(Err(problem));
         }
         let job = self.stores.job(&key.namespace, &order.name);
-        let (step, result) = plan::plan(self.situation(&order, job.as_deref()));
+        let mut situation = self.situation(&order, job.as_deref());
+        if let Err(problem) = self.bring(&mut situation).await {
+            return Ok(Err(problem));
+        }
+        let (step, result) = plan::plan(situation);
         self.take(step, key, &order, function, job.as_deref()).await?;
         Ok(match result {
             Ok(package) => {
@@ -141,6 +151,40 @@ impl Builds {
         });
         let has_key = self.keys.lock().contains(uid);
         Situation { order, state, deployed, at_hand, room: self.room(), has_key, now }
+    }
+
+    /// Brings what a build made from the store that the operators share, where this one lacks it. While that store does not answer,
+    /// nothing is built again: it has been made, and what runs goes on.
+    async fn bring(&self, situation: &mut Situation<'_>) -> Result<(), Problem> {
+        let lacked = |at_hand: bool, digest: &String| (!at_hand).then(|| digest.clone());
+        let made = match &situation.state {
+            state::State::Done(digest, _) => lacked(situation.at_hand, digest),
+            _ => None,
+        };
+        if let Some(digest) = made {
+            situation.at_hand = self.bring_one(&digest).await?;
+        }
+        let deployed = situation.deployed.as_ref().and_then(|(package, has)| lacked(*has, &package.digest));
+        if let Some(digest) = deployed {
+            // It is not built again for a store that is away: whoever starts asks for it then.
+            let here = self.bring_one(&digest).await.unwrap_or(true);
+            situation.deployed.iter_mut().for_each(|(_, at_hand)| *at_hand = here);
+        }
+        Ok(())
+    }
+
+    async fn bring_one(&self, digest: &str) -> Result<bool, Problem> {
+        let away = |why: String| {
+            tracing::warn!(digest, why, "a package that was built does not come from the store");
+            let text = format!(
+                "The package that was built does not come from the package store: {why}. It is tried again."
+            );
+            Problem { again: Some(STORE_RETRY), ..Problem::build(problem::STORE_FAILED, text) }
+        };
+        match timeout(STORE_PATIENCE, self.store.bring(digest)).await {
+            Ok(brought) => brought.map_err(|error| away(format!("{error:#}"))),
+            Err(_) => Err(away(format!("no answer within {} s", STORE_PATIENCE.as_secs()))),
+        }
     }
 
     async fn take(
@@ -321,6 +365,7 @@ impl Builds {
         let volume = Arc::new(Volume::open(folder.path(), 1 << 20).expect("a volume"));
         let settings = Arc::new(crate::settings::tests::settings());
         let applier = Applier::new(client, flint_api::labels::FIELD_MANAGER);
-        Arc::new(Self::new(applier, stores, settings, settings::tests::config(), volume))
+        let store = Storehouse::new(volume, None);
+        Arc::new(Self::new(applier, stores, settings, settings::tests::config(), store))
     }
 }

@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use flint_api::RevisionPackage;
 use flint_package::Limits;
 use kube::Client;
 use parking_lot::Mutex;
@@ -54,6 +55,8 @@ pub(crate) struct Fetcher {
     interval: Option<Duration>,
     lanes: Semaphore,
     jobs: Mutex<HashMap<Key, Job>>,
+    /// Packages of older revisions that are being fetched again, by digest. At most [`MOST_RESTORED`].
+    restored: Mutex<HashMap<String, AbortOnDropHandle<()>>>,
     fetches: IntCounterVec,
 }
 
@@ -115,6 +118,9 @@ const LANES: usize = 4;
 const ATTEMPT: Duration = Duration::from_secs(600);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// Older revisions' packages that are fetched again at a time, and the attempts for each.
+const MOST_RESTORED: usize = 64;
+const RESTORE_ATTEMPTS: u32 = 6;
 /// So many times in a row what moves cannot be looked at before anybody is told, as long as there is a package.
 const MISSES: u32 = 3;
 
@@ -142,8 +148,8 @@ impl Fetcher {
             &["result"],
         )?;
         registry.register(Box::new(fetches.clone()))?;
-        let (lanes, jobs) = (Semaphore::new(LANES), Mutex::default());
-        Ok(Self { client, stores, workshop, reach, trust, interval, lanes, jobs, fetches })
+        let (lanes, jobs, restored) = (Semaphore::new(LANES), Mutex::default(), Mutex::default());
+        Ok(Self { client, stores, workshop, reach, trust, interval, lanes, jobs, restored, fetches })
     }
 
     /// How far the function's order is; none when it was never given.
@@ -163,6 +169,54 @@ impl Fetcher {
         let work = Arc::clone(self).work(key.clone(), order.clone(), known);
         let task = AbortOnDropHandle::new(tokio::spawn(work));
         jobs.insert(key.clone(), Job { order: order.clone(), progress: Progress::Working, _task: task });
+    }
+
+    /// Has a package that an older revision needs, and that was lost, fetched again from what the revision recorded. A few attempts;
+    /// whoever still misses it then has it begun anew.
+    pub(crate) fn restore(self: &Arc<Self>, key: &Key, package: &RevisionPackage) {
+        let source: Option<flint_api::Source> =
+            package.origin.clone().and_then(|origin| serde_json::from_value(origin).ok());
+        let Some(order) = source.as_ref().and_then(Order::of_source) else { return };
+        let mut restored = self.restored.lock();
+        restored.retain(|_, task| !task.is_finished());
+        if restored.len() >= MOST_RESTORED || restored.contains_key(&package.digest) {
+            return;
+        }
+        let lost = Made {
+            digest: package.digest.clone(),
+            bytes: u64::try_from(package.bytes).unwrap_or_default(),
+            resolved: package.commit.clone(),
+        };
+        let (fetcher, key, digest) = (Arc::clone(self), key.clone(), lost.digest.clone());
+        let task = tokio::spawn(async move { fetcher.work_again(&key, &order, &lost).await });
+        restored.insert(digest, AbortOnDropHandle::new(task));
+    }
+
+    async fn work_again(&self, key: &Key, order: &Order, lost: &Made) {
+        let mut pause = FIRST_PAUSE;
+        for _ in 0..RESTORE_ATTEMPTS {
+            let result = self.attempt(key, order, Some(lost)).await;
+            let label = result.as_ref().map_or_else(|failure| failure.reason, |_| "ok");
+            self.fetches.with_label_values(&[label]).inc();
+            match result {
+                Ok(made) if made.digest == lost.digest => {
+                    tracing::info!(function = %key, digest = made.digest, "an older revision's package was fetched again");
+                    return self.stores.touch(key);
+                }
+                Ok(made) => {
+                    tracing::warn!(function = %key, digest = lost.digest, found = made.digest, "an older revision's source is not what it was");
+                    return;
+                }
+                Err(failure) => {
+                    tracing::warn!(function = %key, digest = lost.digest, reason = failure.reason, message = failure.message, "an older revision's package was not fetched again");
+                    if !failure.heals {
+                        return;
+                    }
+                }
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
     }
 
     /// Whether the package is here, whoever made it.

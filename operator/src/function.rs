@@ -24,8 +24,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    build::Builds, control::Control, fetch::Fetcher, key::Key, metrics::Metrics, rollout, scaler, schedules,
-    schedules::Schedules, settings::Settings, startability, starts::Starts, stores::Stores,
+    build::Builds, control::Control, fetch::Fetcher, images::Images, key::Key, metrics::Metrics, rollout,
+    scaler, schedules, schedules::Schedules, settings::Settings, startability, starts::Starts,
+    stores::Stores,
 };
 
 mod apply;
@@ -70,6 +71,7 @@ pub(crate) struct Context {
     pub(crate) control: Arc<Control>,
     sources: Sources,
     builds: Arc<Builds>,
+    images: Arc<Images>,
     backoff: Backoff,
     /// Since when we know that a function's traffic goes where it goes.
     settled: Mutex<HashMap<Key, (Vec<String>, Instant)>>,
@@ -164,6 +166,7 @@ impl Context {
         control: Arc<Control>,
         fetcher: Arc<Fetcher>,
         builds: Arc<Builds>,
+        images: Arc<Images>,
         max_starting: usize,
     ) -> Self {
         Self {
@@ -179,6 +182,7 @@ impl Context {
             control,
             sources: Sources::new(fetcher),
             builds,
+            images,
             backoff: Backoff::default(),
             settled: Mutex::default(),
             trials: Mutex::default(),
@@ -192,6 +196,10 @@ impl Context {
         }
         let world = self.world(key, function).await?;
         let design = world.design();
+        let latest = design.as_ref().ok().map(|design| design.revision.as_str());
+        for record in world.records.iter().filter(|record| record.metadata.name.as_deref() != latest) {
+            self.sources.keep(&self.stores, key, record);
+        }
         let may_start = self.may_start(key, &world, design.as_ref().ok());
         let plan = plan::plan(&world, design, may_start);
 
@@ -222,7 +230,10 @@ impl Context {
         let package = match package {
             Ok(Some(source)) => {
                 self.must_lead()?;
-                self.builds.package(key, &function, runtime.as_deref(), source).await?.map(Some)
+                let built = self.builds.package(key, &function, runtime.as_deref(), source).await?;
+                built
+                    .and_then(|package| self.images.package(key, &function, runtime.as_deref(), package))
+                    .map(Some)
             }
             other => other,
         };
@@ -362,6 +373,7 @@ impl Context {
     async fn gone(&self, key: &Key) {
         self.release_start(key);
         self.sources.forget(key);
+        self.images.forget(key);
         if let Err(error) = self.builds.forget(key).await {
             tracing::warn!(function = %key, %error, "a build that nobody wants any more goes on");
         }

@@ -8,6 +8,7 @@ mod drift;
 mod fetch;
 mod function;
 mod home;
+mod images;
 mod key;
 mod leader;
 mod listen;

@@ -32,6 +32,17 @@ pub(crate) struct Package {
     pub(crate) resolved: Option<String>,
     /// The files in it that name dependencies which it does not bring; none where nobody has looked.
     pub(crate) needs: Option<Vec<String>>,
+    /// The image that holds it, where pods run that.
+    pub(crate) image: Option<Image>,
+}
+
+/// An image with a package in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Image {
+    /// Its name, with its digest.
+    pub(crate) reference: String,
+    /// What it was made of, where that is known: a revision remembers it, so that nobody makes it twice.
+    pub(crate) made_of: Option<String>,
 }
 
 /// Why files cannot become a package.
@@ -64,6 +75,8 @@ pub(crate) const DIGEST_ANNOTATION: &str = "flint.dev/package-digest";
 pub(crate) const SOURCE_ANNOTATION: &str = "flint.dev/package-source";
 /// Annotation on a Deployment: what that was when it was fetched last.
 pub(crate) const RESOLVED_ANNOTATION: &str = "flint.dev/package-resolved";
+/// Annotation on a Deployment: what the image that holds its package was made of.
+pub(crate) const IMAGE_ANNOTATION: &str = "flint.dev/image-made-of";
 /// Annotation on a Deployment: the size of a package that was fetched.
 pub(crate) const BYTES_ANNOTATION: &str = "flint.dev/package-bytes";
 /// ConfigMaps hold 1 MiB in all; the rest is for keys and slack.
@@ -100,6 +113,7 @@ impl Package {
             source: None,
             resolved: None,
             needs: Some(needs),
+            image: None,
         })
     }
 

@@ -24,7 +24,8 @@ use crate::{
     control::{self, Control, ControlConfig, Firings, MOST_GATEWAYS, watch_starts, write_invocations},
     fetch::{Fetcher, Reach, Trust, Workshop},
     function,
-    home::{self, Home, Packages},
+    home::{self, Home, PackageSource, Packages},
+    images::Images,
     leader,
     metrics::Metrics,
     packages::{Kept, Storehouse, Volume, sweep},
@@ -92,7 +93,9 @@ async fn operate(args: Args) -> anyhow::Result<()> {
     });
     let store = Storehouse::new(Arc::clone(&volume), shared.transpose()?);
     let kept = Kept::new(client.clone(), stores.clone(), Arc::clone(&volume), store.clone());
-    let packages = Packages::new(Arc::new(kept));
+    let kept = Arc::new(kept);
+    let packages = Packages::new(Arc::clone(&kept) as Arc<dyn PackageSource>);
+    let images = Arc::new(Images::new(stores.clone(), args.images(), kept, Arc::clone(&volume), &registry)?);
     let fetcher = Arc::new(Fetcher::new(
         client.clone(),
         stores.clone(),
@@ -115,7 +118,7 @@ async fn operate(args: Args) -> anyhow::Result<()> {
         pool_metrics.clone(),
     );
     let most = (builds.unpacked, builds.cache);
-    let depot = Depot::new(master.clone(), stores.clone(), Arc::clone(&volume), Arc::new(caches), most);
+    let depot = Depot::new(master.clone(), stores.clone(), store.clone(), Arc::new(caches), most);
     let home = Home::new(master, stores.clone(), Arc::clone(&control), packages, depot, leader.clone());
     let home = home.recording(recorder);
     tasks.spawn(home::serve(home_listener, Arc::new(home), servers.clone()));
@@ -141,7 +144,13 @@ async fn operate(args: Args) -> anyhow::Result<()> {
         _ = interrupt.recv() => return Ok(()),
     }
     watching.ready();
-    tasks.spawn(sweep(Arc::clone(&volume), store, leads.subscribe(), stores.clone(), Arc::clone(&fetcher)));
+    tasks.spawn(sweep(
+        Arc::clone(&volume),
+        store.clone(),
+        leads.subscribe(),
+        stores.clone(),
+        Arc::clone(&fetcher),
+    ));
     tracing::info!(functions = stores.functions.len(), "the watches are ready");
 
     let leasing = CancellationToken::new();
@@ -165,7 +174,7 @@ async fn operate(args: Args) -> anyhow::Result<()> {
         leads.send_replace(true);
         let pool_settings = Arc::clone(&settings);
         let applier = Applier::new(client.clone(), flint_api::labels::FIELD_MANAGER);
-        let builds = Builds::new(applier.clone(), stores.clone(), Arc::clone(&settings), builds, volume);
+        let builds = Builds::new(applier.clone(), stores.clone(), Arc::clone(&settings), builds, store);
         let context = Arc::new(function::Context::new(
             client.clone(),
             stores.clone(),
@@ -177,6 +186,7 @@ async fn operate(args: Args) -> anyhow::Result<()> {
             Arc::clone(&control),
             fetcher,
             Arc::new(builds),
+            images,
             usize::from(args.max_starting),
         ));
         let pools = pool::Context {

@@ -11,8 +11,8 @@ use tokio::{task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    build::Builds, control::Control, fetch::Fetcher, function, leader, metrics::Metrics, package,
-    schedules::Schedules, settings::tests::settings, stores::Stores,
+    build::Builds, control::Control, fetch::Fetcher, function, images::Images, leader, metrics::Metrics,
+    package, schedules::Schedules, settings::tests::settings, stores::Stores,
 };
 
 /// Group, resource, verb.
@@ -100,6 +100,7 @@ async fn the_operator_does_what_is_written_and_nothing_else() {
         Arc::new(Control::new(stores.clone(), 1, &Registry::new()).unwrap()),
         Fetcher::for_tests(client.clone(), stores.clone(), &folder),
         Builds::for_tests(client.clone(), stores.clone(), &folder),
+        Images::for_tests(stores.clone(), &folder),
         10,
     );
     tasks.spawn(function::run(Arc::new(context), stop.clone()));

@@ -4,6 +4,8 @@ use k8s_openapi::jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::{Duration, Mode};
+
 /// What became of a Function.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -100,6 +102,12 @@ pub struct VersionStatus {
     pub number: u32,
     /// The Revision's name.
     pub revision: String,
+    /// How its pods are spoken to, whatever the Function's runtime is now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<Mode>,
+    /// Its own timeout, whatever the Function's is now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Duration>,
 }
 
 /// What becomes of the last revision that was tried out.
@@ -167,6 +175,9 @@ pub struct PackageStatus {
     pub digest: String,
     /// Its size.
     pub bytes: i64,
+    /// The image that holds it, where `spec.build.output` is image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
 }
 
 /// What a source was when it was fetched.

@@ -2,6 +2,8 @@
 
 use std::{io, path::PathBuf};
 
+use oci_client::errors::{OciDistributionError, OciErrorCode};
+
 /// Why an image could not be made, read or sent.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -82,7 +84,7 @@ pub enum Error {
         /// About which image.
         reference: String,
         /// What it said.
-        source: Box<oci_client::errors::OciDistributionError>,
+        source: Box<OciDistributionError>,
     },
     /// The registry's answer about an image cannot be used.
     #[error("{reference}: {message}")]
@@ -94,9 +96,57 @@ pub enum Error {
     },
 }
 
+/// What a registry's no means for whoever asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// It wants other credentials, or gives these no right to do so.
+    Refused,
+    /// It has nothing of that name.
+    Missing,
+    /// It has no room, or too many requests.
+    Full,
+    /// It does not answer, or not as it should.
+    Away,
+    /// It is not the registry: a file of this machine, or what the image is.
+    Ours,
+}
+
 // === impl Error ===
 
 impl Error {
+    /// What the error means for whoever asked.
+    pub fn trouble(&self) -> Trouble {
+        let Self::Registry { source, .. } = self else { return Trouble::Ours };
+        let code = |code: &OciErrorCode| match code {
+            OciErrorCode::Unauthorized | OciErrorCode::Denied => Trouble::Refused,
+            OciErrorCode::ManifestUnknown | OciErrorCode::NameUnknown | OciErrorCode::NotFound => {
+                Trouble::Missing
+            }
+            OciErrorCode::Toomanyrequests => Trouble::Full,
+            _ => Trouble::Away,
+        };
+        let status = |status: u16| match status {
+            401 | 403 => Trouble::Refused,
+            404 | 410 => Trouble::Missing,
+            413 | 429 | 507 => Trouble::Full,
+            _ => Trouble::Away,
+        };
+        match source.as_ref() {
+            OciDistributionError::AuthenticationFailure(_)
+            | OciDistributionError::UnauthorizedError { .. } => Trouble::Refused,
+            OciDistributionError::ImageManifestNotFoundError(_) => Trouble::Missing,
+            OciDistributionError::ServerError { code, .. } => status(*code),
+            OciDistributionError::RequestError(error) => {
+                error.status().map_or(Trouble::Away, |code| status(code.as_u16()))
+            }
+            OciDistributionError::IoError(_) => Trouble::Ours,
+            OciDistributionError::RegistryError { envelope, .. } => {
+                envelope.errors.first().map_or(Trouble::Away, |error| code(&error.code))
+            }
+            _ => Trouble::Away,
+        }
+    }
+
     pub(crate) fn file(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::File { path, source }
@@ -105,7 +155,7 @@ impl Error {
     pub(crate) fn registry(
         operation: &'static str,
         reference: &oci_client::Reference,
-    ) -> impl FnOnce(oci_client::errors::OciDistributionError) -> Self {
+    ) -> impl FnOnce(OciDistributionError) -> Self {
         let reference = reference.whole();
         move |source| Self::Registry { operation, reference, source: Box::new(source) }
     }

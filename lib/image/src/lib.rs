@@ -41,7 +41,7 @@ mod tree;
 pub use artifact::{ARTIFACT_TYPE, Artifact};
 pub use credentials::Credentials;
 pub use digest::Digest;
-pub use error::Error;
+pub use error::{Error, Trouble};
 pub use image::{Image, Platform, RunConfig};
 pub use layer::Layer;
 pub use recipe::{Recipe, Variables};

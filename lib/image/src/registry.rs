@@ -18,7 +18,7 @@ use tokio_util::io::ReaderStream;
 pub use oci_client::Reference;
 
 use crate::{
-    Artifact, Credentials, Digest, Error, Image, Layer, Platform,
+    Artifact, Credentials, Digest, Error, Image, Layer, Platform, Trouble,
     image::{
         DOCKER_INDEX_TYPE, DOCKER_MANIFEST_TYPE, Descriptor, Document, INDEX_TYPE, LAYER_TYPE, MANIFEST_TYPE,
         Manifest,
@@ -109,6 +109,20 @@ impl Registry {
         let manifest: Manifest = parse(reference, &bytes)?;
         let config = self.document(&client, reference, &manifest.config).await?;
         Image::from_base(reference, &manifest, parse(reference, &config)?)
+    }
+
+    /// The digest that a tag is at; none where there is no such tag.
+    ///
+    /// # Errors
+    /// The registry refuses or is away.
+    pub async fn find(&self, reference: &Reference) -> Result<Option<Digest>, Error> {
+        let auth = self.credentials.of(reference.registry());
+        let found = self.client(reference).fetch_manifest_digest(reference, &auth).await;
+        match found.map_err(Error::registry("looking for", reference)) {
+            Ok(digest) => digest.parse().map(Some),
+            Err(error) if error.trouble() == Trouble::Missing => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Sends what the registry lacks of an image, its manifest last, so that nobody sees half of it.

@@ -354,7 +354,7 @@ impl Tree {
 }
 
 /// The path in the image's own terms: no leading slash, no `.`; none for the root itself.
-fn inside(path: &str) -> Result<Option<String>, Error> {
+pub(crate) fn inside(path: &str) -> Result<Option<String>, Error> {
     let mut parts = Vec::new();
     for part in path.split('/') {
         match part {

@@ -14,6 +14,7 @@ use axum::{
 };
 use flint_image::{
     ARTIFACT_TYPE, Artifact, Credentials, Digest, Image, Layer, Owner, Platform, Reference, Registry, Tree,
+    Trouble,
 };
 use parking_lot::Mutex;
 
@@ -24,6 +25,8 @@ struct Shelf {
     manifests: BTreeMap<(String, String), Bytes>,
     uploads: usize,
     mounting: bool,
+    /// What everything is answered with.
+    answers: Option<StatusCode>,
 }
 
 #[derive(Clone, Default)]
@@ -50,6 +53,9 @@ async fn serve(
     let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
     let path = parts.uri.path().to_owned();
     let mut shelf = double.0.lock();
+    if let Some(status) = shelf.answers.filter(|_| path != "/v2/") {
+        return status.into_response();
+    }
     let Some(rest) = path.strip_prefix("/v2/").filter(|rest| !rest.is_empty()) else {
         return StatusCode::OK.into_response();
     };
@@ -165,6 +171,88 @@ async fn a_package_is_appended_to_a_runtime_without_its_layers_passing_through_h
     assert_eq!(back.run().entrypoint, ["/bin/watchdog"]);
     assert_eq!(back.run().env, ["HOME=/tmp"]);
     assert_eq!(back.layers().len(), 3);
+}
+
+/// A package as `lib/package` makes them: folders, files, a link.
+fn package() -> Vec<u8> {
+    let mut tar = tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()));
+    let mut add = |kind: tar::EntryType, path: &str, content: &[u8]| {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_mode(0o755);
+        header.set_uid(1000);
+        header.set_size(content.len() as u64);
+        tar.append_data(&mut header, path, content).unwrap();
+    };
+    add(tar::EntryType::Directory, "lib/", b"");
+    add(tar::EntryType::Regular, "app.py", b"code");
+    add(tar::EntryType::Regular, "lib/util.py", b"more");
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(tar::EntryType::Symlink);
+    header.set_size(0);
+    tar.append_link(&mut header, "main.py", "app.py").unwrap();
+    tar.into_inner().unwrap().finish().unwrap()
+}
+
+#[test]
+fn a_package_becomes_the_same_layer_each_time_and_all_of_it_is_the_superusers() {
+    let folder = tempfile::tempdir().unwrap();
+    let layer = |name: &str| {
+        let into = folder.path().join(name);
+        (Layer::of_package(&package()[..], "var/task", "package", &into).unwrap(), into)
+    };
+    let ((one, file), (two, _)) = (layer("one"), layer("two"));
+    assert_eq!((one.digest(), one.size()), (two.digest(), two.size()));
+    let bytes = std::fs::read(file).unwrap();
+    assert_eq!((Digest::of(&bytes), bytes.len() as u64), (one.digest(), one.size()));
+    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(&bytes[..]));
+    let entries = archive.entries().unwrap().map(|entry| {
+        let entry = entry.unwrap();
+        assert_eq!((entry.header().uid().unwrap(), entry.header().mtime().unwrap()), (0, 0));
+        let target = entry.link_name().unwrap().map(|target| target.display().to_string());
+        (entry.path().unwrap().display().to_string(), target)
+    });
+    let path = |path: &str, target: Option<&str>| (format!("var/task/{path}"), target.map(str::to_owned));
+    assert_eq!(
+        entries.collect::<Vec<_>>(),
+        [
+            path("lib/", None),
+            path("app.py", None),
+            path("lib/util.py", None),
+            path("main.py", Some("app.py"))
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_tag_is_looked_for_before_anything_is_made() {
+    let double = Double::default();
+    let address = double.start().await;
+    let place = reference(&address, "shop/thumbnail:2");
+    assert_eq!(registry().find(&place).await.unwrap(), None);
+    let pushed = registry().push(&runtime(), &place).await.unwrap();
+    assert_eq!(registry().find(&place).await.unwrap(), Some(pushed.digest));
+}
+
+#[tokio::test]
+async fn what_a_registry_says_no_with_is_told_apart() {
+    let (trouble, place) = (Double::default(), "shop/thumbnail:2");
+    let address = trouble.start().await;
+    for (status, means) in [
+        (StatusCode::UNAUTHORIZED, Trouble::Refused),
+        (StatusCode::FORBIDDEN, Trouble::Refused),
+        (StatusCode::INSUFFICIENT_STORAGE, Trouble::Full),
+        (StatusCode::SERVICE_UNAVAILABLE, Trouble::Away),
+    ] {
+        trouble.0.lock().answers = Some(status);
+        let push = registry().push(&runtime(), &reference(&address, place)).await.unwrap_err();
+        assert_eq!(push.trouble(), means, "{status} to a push: {push}");
+        let find = registry().find(&reference(&address, place)).await.unwrap_err();
+        assert_eq!(find.trouble(), means, "{status} to a look: {find}");
+    }
+    trouble.0.lock().answers = Some(StatusCode::NOT_FOUND);
+    let pull = registry().pull(&reference(&address, place)).await.unwrap_err();
+    assert_eq!(pull.trouble(), Trouble::Missing, "{pull}");
 }
 
 #[tokio::test]

@@ -31,6 +31,7 @@ impl<S: Read + Write + Seek> Draft<S> {
             ("pylock.toml", python),
             ("poetry.lock", python),
             ("requirements.txt", python),
+            ("Pipfile.lock", python),
             ("Pipfile", python),
             ("package.json", node),
             ("go.mod", compiled),

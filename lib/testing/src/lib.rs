@@ -3,4 +3,5 @@
 pub mod apiserver;
 pub mod git;
 pub mod https;
+pub mod registry;
 pub mod upstream;

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     home::{Answer, Content, body, refusal},
-    packages::{StoreError, Volume},
+    packages::{StoreError, Storehouse, Volume},
     stores::Stores,
 };
 
@@ -35,6 +35,7 @@ pub(crate) struct Depot {
     master: Vec<u8>,
     stores: Stores,
     volume: Arc<Volume>,
+    store: Storehouse,
     caches: Arc<Caches>,
     /// The most bytes of a package, and of a cache.
     most: (u64, u64),
@@ -57,11 +58,12 @@ impl Depot {
     pub(crate) fn new(
         master: Vec<u8>,
         stores: Stores,
-        volume: Arc<Volume>,
+        store: Storehouse,
         caches: Arc<Caches>,
         most: (u64, u64),
     ) -> Self {
-        Self { master, stores, volume, caches, most, lanes: Semaphore::new(LANES) }
+        let volume = Arc::clone(store.volume());
+        Self { master, stores, volume, store, caches, most, lanes: Semaphore::new(LANES) }
     }
 
     /// Answers a request below `/builds/`.
@@ -124,6 +126,8 @@ impl Depot {
         let (volume, wanted) = (Arc::clone(&self.volume), digest.to_owned());
         match blocking(move || volume.put(&wanted, file)).await? {
             Ok(()) => {
+                // Where operators share a store, the next one to lead must find it there: only then the build is done.
+                self.store.keep(digest).await.map_err(|error| disk(format_args!("{error:#}")))?;
                 tracing::info!(build, digest, "a build brought its package");
                 Ok(done())
             }

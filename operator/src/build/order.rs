@@ -37,6 +37,13 @@ const COMMAND: &str = "/flint/build";
 /// Hex digits of the hash: 2^64 are plenty for the builds of one namespace.
 const HASH_LENGTH: usize = 16;
 
+/// Files of tools for Python that builds do not run, and what makes of them a file that builds read.
+const UNREAD: [(&str, &str); 3] = [
+    ("poetry.lock", "poetry export --output requirements.txt"),
+    ("Pipfile.lock", "pipenv requirements > requirements.txt"),
+    ("Pipfile", "pipenv lock && pipenv requirements > requirements.txt"),
+];
+
 /// What has to be built of a source; none when it brings everything along, or names nothing that the runtime's builds look at.
 pub(crate) fn order(
     key: &Key,
@@ -55,10 +62,13 @@ pub(crate) fn order(
         return Err(Problem::build(problem::DEPENDENCIES_NOT_SUPPORTED, text));
     };
     let known = |manifest: &&String| build.manifests.is_empty() || build.manifests.contains(manifest);
-    let Some(manifest) = needs.iter().find(known).cloned() else { return Ok(None) };
+    let Some(manifest) = needs.iter().find(known).cloned() else {
+        return unread(needs, &build.manifests).map_or(Ok(None), Err);
+    };
     let image = build.images.as_ref().and_then(|images| images.get(&manifest)).unwrap_or(&build.image);
     let command = if build.command.is_empty() { vec![COMMAND.to_owned()] } else { build.command.clone() };
-    let settings = function.spec.build.clone().unwrap_or_default();
+    // What becomes of the package afterwards makes no other package.
+    let settings = BuildSettings { output: None, ..function.spec.build.clone().unwrap_or_default() };
     let refresh = function.metadata.annotations.as_ref().and_then(|all| all.get(REFRESH));
     let all = json!({
         "source": source, "manifest": manifest, "image": image, "command": command, "settings": settings,
@@ -75,6 +85,20 @@ pub(crate) fn order(
         command,
         settings,
     }))
+}
+
+/// Why a source cannot be taken as it is, though nothing of it is built: its dependencies are named in a file of a tool that is not run,
+/// in the language of one that is.
+fn unread(needs: &[String], known: &[String]) -> Option<Problem> {
+    if !known.iter().any(|manifest| manifest == "requirements.txt") {
+        return None;
+    }
+    let (file, command) = UNREAD.iter().find(|(file, _)| needs.iter().any(|need| need == file))?;
+    let text = format!(
+        "{file} names dependencies that are not in the source, and is not read: run `{command}` and bring the requirements.txt beside it, \
+         or bring the dependencies along (pip install --target)."
+    );
+    Some(Problem::build(problem::DEPENDENCIES_NOT_SUPPORTED, text))
 }
 
 #[cfg(test)]
@@ -130,6 +154,7 @@ pub(crate) mod tests {
             |needs: &[&str]| given("build:1", &nothing, "", needs).unwrap().map(|order| order.manifest);
         assert_eq!(manifest(&["uv.lock", "requirements.txt"]).as_deref(), Some("uv.lock"));
         assert_eq!(manifest(&["package.json"]), None, "a tool's, not the function's");
+        assert_eq!(manifest(&["poetry.lock", "requirements.txt"]).as_deref(), Some("requirements.txt"));
         assert_eq!(manifest(&[]), None);
     }
 
@@ -141,6 +166,27 @@ pub(crate) mod tests {
             order(&key, &function, &runtime, "sha256:aa", &[manifest.to_owned()]).unwrap().unwrap().image
         };
         assert_eq!((image("Cargo.toml").as_str(), image("go.mod").as_str()), ("rust:1", "go:1"));
+    }
+
+    #[test]
+    fn a_lock_of_a_tool_that_is_not_run_is_refused_with_what_makes_another_of_it() {
+        for (needs, command) in [
+            (&["poetry.lock"][..], "poetry export"),
+            (&["Pipfile.lock", "Pipfile"], "`pipenv requirements"),
+            (&["Pipfile"], "pipenv lock"),
+        ] {
+            let problem = given("build:1", &json!({}), "", needs).unwrap_err();
+            assert_eq!(problem.reason, problem::DEPENDENCIES_NOT_SUPPORTED);
+            assert!(problem.message.contains(command) && problem.message.contains(needs[0]), "{problem:?}");
+        }
+    }
+
+    #[test]
+    fn an_image_is_made_of_the_same_package() {
+        let name = |build: &serde_json::Value| {
+            given("build:1", build, "", &["requirements.txt"]).unwrap().unwrap().name
+        };
+        assert_eq!(name(&json!({"output": "image"})), name(&json!({})));
     }
 
     #[test]

@@ -86,6 +86,7 @@ pub(crate) fn built(order: &Order, digest: String, bytes: u64) -> Package {
         source: Some(mark(&order.name)),
         resolved: None,
         needs: Some(Vec::new()),
+        image: None,
     }
 }
 
@@ -150,6 +151,7 @@ mod tests {
             source: None,
             resolved: None,
             needs: None,
+            image: None,
         }
     }
 

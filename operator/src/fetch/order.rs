@@ -29,14 +29,20 @@ pub(crate) const REFRESH: &str = "flint.dev/refresh";
 impl Order {
     /// What the function wants fetched, if it does.
     pub(crate) fn of(function: &Function) -> Option<Self> {
-        let what = match function.spec.source.as_ref()? {
+        let order = Self::of_source(function.spec.source.as_ref()?)?;
+        let refresh = function.metadata.annotations.as_ref().and_then(|all| all.get(REFRESH)).cloned();
+        Some(Self { refresh, ..order })
+    }
+
+    /// What a source wants fetched, if it does.
+    pub(crate) fn of_source(source: &Source) -> Option<Self> {
+        let what = match source {
             Source { archive: Some(archive), .. } => What::Archive(archive.clone()),
             Source { git: Some(git), .. } => What::Git(git.clone()),
             Source { oci: Some(oci), .. } => What::Oci(oci.clone()),
             _ => return None,
         };
-        let refresh = function.metadata.annotations.as_ref().and_then(|all| all.get(REFRESH)).cloned();
-        Some(Self { what, refresh })
+        Some(Self { what, refresh: None })
     }
 
     /// The order in one line, for the revision that comes of it. An archive is known by what it is, wherever it is from; a branch by

@@ -1,7 +1,7 @@
 //! The objects that a Function's spec asks for: a revision and what stands around it.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use flint_api::{Effective, Function, Revision as Record, RevisionPackage, Runtime, labels};
+use flint_api::{Duration, Effective, Function, Mode, Revision as Record, RevisionPackage, Runtime, labels};
 use flint_core::wire;
 use flint_kube::Manifest;
 use k8s_openapi::api::{
@@ -17,7 +17,10 @@ use super::{
     problem::{self, Problem},
 };
 use crate::{
-    package::{BYTES_ANNOTATION, DIGEST_ANNOTATION, Package, RESOLVED_ANNOTATION, SOURCE_ANNOTATION},
+    package::{
+        BYTES_ANNOTATION, DIGEST_ANNOTATION, IMAGE_ANNOTATION, Image, Package, RESOLVED_ANNOTATION,
+        SOURCE_ANNOTATION,
+    },
     rollout::VERIFIED,
     settings::Settings,
 };
@@ -99,6 +102,11 @@ pub(crate) fn design(
 // === impl Design ===
 
 impl Design {
+    /// The template of its pods.
+    pub(crate) fn template(&self) -> &Value {
+        &self.template
+    }
+
     /// What a Revision recorded.
     pub(crate) fn recorded(record: &Record, most: u32) -> Self {
         let package = record.spec.package.as_ref().map(|package| Package {
@@ -109,6 +117,7 @@ impl Design {
             resolved: package.commit.clone(),
             // What ran needs nothing more.
             needs: Some(Vec::new()),
+            image: package.image.clone().map(|reference| Image { reference, made_of: None }),
         });
         Self {
             revision: record.metadata.name.clone().unwrap_or_default(),
@@ -128,6 +137,8 @@ impl Design {
             bytes: i64::try_from(package.size).unwrap_or(i64::MAX),
             source: package.source.clone(),
             commit: package.resolved.clone(),
+            image: package.image.as_ref().map(|image| image.reference.clone()),
+            origin: origin(function, package),
         });
         let mut spec =
             json!({"function": name, "number": number, "image": self.image, "template": self.template});
@@ -157,6 +168,9 @@ impl Design {
             if let Some(resolved) = &package.resolved {
                 metadata["annotations"][RESOLVED_ANNOTATION] = json!(resolved);
             }
+            if let Some(made_of) = package.image.as_ref().and_then(|image| image.made_of.as_ref()) {
+                metadata["annotations"][IMAGE_ANNOTATION] = json!(made_of);
+            }
         }
         let name = function.metadata.name.as_deref().unwrap_or_default();
         Manifest::new::<Deployment>(json!({
@@ -182,6 +196,38 @@ impl Design {
         let package = self.package.as_ref()?;
         package.manifest(metadata(function, &package_map_name(function, &package.digest), None))
     }
+}
+
+/// How the watchdog in the pods of a template speaks to its code, and the timeout that it keeps.
+pub(crate) fn goes_by(template: &Value) -> (Option<Mode>, Option<Duration>) {
+    let containers = template["spec"]["containers"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let value = |name: &str| {
+        let mut env =
+            containers.iter().flat_map(|container| container["env"].as_array().into_iter().flatten());
+        env.find(|variable| variable["name"] == name)?["value"].as_str()
+    };
+    let mode = value("FLINT_MODE").and_then(|mode| serde_json::from_value(json!(mode)).ok());
+    let timeout = value("FLINT_TIMEOUT_MS").and_then(|millis| millis.parse().ok());
+    (mode, timeout.map(Duration::from_millis))
+}
+
+/// What has to be fetched for the package, should it be lost: the source as it was at that moment, so that it is the same for ever. None
+/// of what the Function itself has, and of what a build made.
+fn origin(function: &Function, package: &Package) -> Option<Value> {
+    if package.source.as_ref().is_none_or(|source| source.starts_with("build ")) {
+        return None;
+    }
+    let mut source = function.spec.source.clone()?;
+    if let Some(resolved) = &package.resolved {
+        if let Some(git) = &mut source.git {
+            git.revision = Some(resolved.clone());
+        }
+        if let Some(oci) = &mut source.oci {
+            let reference: flint_image::Reference = oci.reference.parse().ok()?;
+            oci.reference = reference.clone_with_digest(resolved.clone()).whole();
+        }
+    }
+    Some(json!(source))
 }
 
 /// Name of the ConfigMap with a package: revisions with the same code share it.

@@ -116,7 +116,12 @@ fn runtime_container(parts: &Parts<'_>, runtime: &Runtime, effective: &Effective
     let handler = spec.handler.as_deref().unwrap_or_default();
     let command: Vec<_> =
         runtime.spec.command.iter().map(|item| item.replace("{handler}", handler)).collect();
-    let resources = resources(spec.resources.as_ref().or(runtime.spec.resources.as_ref()), *package);
+    // What is in the image takes nothing of the container's own layer, and nobody fetches it.
+    let (image, package) = match package {
+        Some(Package { image: Some(image), .. }) => (&image.reference, None),
+        package => (spec.runtime_image.as_ref().unwrap_or(&runtime.spec.image), *package),
+    };
+    let resources = resources(spec.resources.as_ref().or(runtime.spec.resources.as_ref()), package);
     let mut env = watchdog_env(parts, effective, revision, memory_limit(&resources));
     env.push(variable("FLINT_COMMAND", &json!(command).to_string()));
     if !handler.is_empty() {
@@ -135,7 +140,7 @@ fn runtime_container(parts: &Parts<'_>, runtime: &Runtime, effective: &Effective
     env.extend(users_env(&runtime.spec.env, &spec.env));
     let mut container = json!({
         "name": labels::FUNCTION_CONTAINER,
-        "image": spec.runtime_image.as_ref().unwrap_or(&runtime.spec.image),
+        "image": image,
         "env": env,
         "resources": resources,
     });

@@ -56,6 +56,14 @@ pub(crate) const BUILD_QUEUED: &str = "BuildQueued";
 pub(crate) const BUILD_FAILED: &str = "BuildFailed";
 /// The source names dependencies, and its Runtime builds nothing.
 pub(crate) const DEPENDENCIES_NOT_SUPPORTED: &str = "DependenciesNotSupported";
+/// The image with the package is being pushed.
+pub(crate) const IMAGE_PUSHING: &str = "ImagePushing";
+/// The registry does not take the image.
+pub(crate) const IMAGE_PUSH_FAILED: &str = "ImagePushFailed";
+/// The image beneath the package cannot be read.
+pub(crate) const BASE_IMAGE_UNREADABLE: &str = "BaseImageUnreadable";
+/// The installation has no registry for images.
+pub(crate) const IMAGES_NOT_CONFIGURED: &str = "ImagesNotConfigured";
 /// The template asks for what cannot be granted.
 pub(crate) const TEMPLATE_REFUSED: &str = "TemplateRefused";
 /// A field of the spec that only the whole can judge.

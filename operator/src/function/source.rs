@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use flint_api::{Function, Source};
+use flint_api::{Function, Revision as Record, Source};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, Client, ResourceExt};
 use parking_lot::Mutex;
@@ -95,6 +95,17 @@ impl Sources {
         })
     }
 
+    /// Has the package of an older revision, which has instances or will have some, fetched again if it was lost.
+    pub(crate) fn keep(&self, stores: &Stores, key: &Key, record: &Record) {
+        let Some(package) = record.spec.package.as_ref().filter(|package| package.image.is_none()) else {
+            return;
+        };
+        let deployed = stores.deployments.find(&key.namespace, &record.name_any()).is_some();
+        if deployed && package.origin.is_some() && !self.fetcher.has(&package.digest) {
+            self.fetcher.restore(key, package);
+        }
+    }
+
     /// The function is gone.
     pub(crate) fn forget(&self, key: &Key) {
         self.known.lock().remove(key);
@@ -119,6 +130,7 @@ impl Sources {
                 source: Some(source),
                 resolved: made.resolved,
                 needs: None,
+                image: None,
             }),
             (Some(Progress::Failed(failure)), _) => Err(Problem::build(failure.reason, failure.message)),
             (Some(Progress::Working), Some(package)) => Ok(package),
@@ -154,6 +166,7 @@ impl Sources {
             source: None,
             needs: Some(needs.clone()),
             resolved: None,
+            image: None,
         })
     }
 }
@@ -179,6 +192,7 @@ fn deployed(stores: &Stores, key: &Key, function: &Function, source: &str) -> Op
             source: Some(source.to_owned()),
             resolved,
             needs: None,
+            image: None,
         })
     })
 }

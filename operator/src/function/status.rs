@@ -13,10 +13,11 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::{
-    design::Design,
+    design::{self, Design},
     plan::{Plan, World},
     problem::{Problem, Stage},
 };
+use crate::package::Package;
 
 /// Name of the condition that sums up the others.
 pub(crate) const READY: &str = "Ready";
@@ -59,7 +60,7 @@ pub(crate) fn status(world: &World, plan: &Plan, problems: &[Problem]) -> Functi
         revision: plan.traffic.clone(),
         latest_revision: latest,
         traffic: plan.decision.shares.clone(),
-        versions: versions(plan),
+        versions: versions(world, plan),
         last_number: (plan.last_number > 0).then_some(plan.last_number),
         canary: plan.decision.trial.clone(),
         replicas: i32::try_from(world.instances.0).unwrap_or(i32::MAX),
@@ -78,6 +79,9 @@ fn built(world: &World, plan: &Plan) -> Verdict {
         (Err(problem), _) if problem.waiting => Verdict::unknown(problem.reason, &problem.message),
         (Err(problem), _) => Verdict::no(problem.reason, &problem.message),
         (Ok(None), _) => Verdict::yes("NotNeeded", "The function is an image."),
+        (Ok(Some(Package { image: Some(image), .. })), _) => {
+            Verdict::yes("Packaged", &format!("The code is in the image {}.", image.reference))
+        }
         (Ok(Some(package)), _) => {
             Verdict::yes("Packaged", &format!("The code is packed: {} bytes.", package.size))
         }
@@ -213,12 +217,18 @@ fn package(
         true => SourceStatus { digest: Some(resolved), ..SourceStatus::default() },
         false => SourceStatus { commit: Some(resolved), ..SourceStatus::default() },
     });
-    (Some(PackageStatus { digest: package.digest.clone(), bytes }), source)
+    let image = package.image.as_ref().map(|image| image.reference.clone());
+    (Some(PackageStatus { digest: package.digest.clone(), bytes, image }), source)
 }
 
-fn versions(plan: &Plan) -> Vec<VersionStatus> {
-    let version =
-        |(number, revision): (&u32, &String)| VersionStatus { number: *number, revision: revision.clone() };
+fn versions(world: &World, plan: &Plan) -> Vec<VersionStatus> {
+    let version = |(number, revision): (&u32, &String)| {
+        let recorded = || world.record(revision).map(|record| &record.spec.template);
+        let latest = plan.design.as_ref().ok().filter(|design| design.revision == *revision);
+        let template = latest.map(Design::template).or_else(recorded);
+        let (mode, timeout) = template.map(design::goes_by).unwrap_or_default();
+        VersionStatus { number: *number, revision: revision.clone(), mode, timeout }
+    };
     plan.numbers.iter().map(version).collect()
 }
 

@@ -60,6 +60,7 @@ impl Cluster {
             control,
             Arc::clone(&fetcher),
             Builds::for_tests(server.client(), stores.clone(), &folder),
+            Images::for_tests(stores.clone(), &folder),
             max_starting,
         ));
         server.forget_requests();

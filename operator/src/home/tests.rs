@@ -16,7 +16,7 @@ use crate::{
     build::{Caches, Depot},
     control::tests::{control, function, pod},
     key::Key,
-    packages::Volume,
+    packages::{Storehouse, Volume},
     stores::tests::{Fill, stores},
 };
 
@@ -99,7 +99,13 @@ async fn running() -> Running {
     let folder = tempfile::tempdir().unwrap();
     let volume = Arc::new(Volume::open(folder.path(), 1 << 20).unwrap());
     let caches = Arc::new(Caches::open(folder.path(), 1 << 20).unwrap());
-    let depot = Depot::new(MASTER.to_vec(), stores.clone(), Arc::clone(&volume), caches, (1000, 1000));
+    let depot = Depot::new(
+        MASTER.to_vec(),
+        stores.clone(),
+        Storehouse::new(Arc::clone(&volume), None),
+        caches,
+        (1000, 1000),
+    );
     let home = Home::new(MASTER.to_vec(), stores, Arc::clone(&control), packages, depot, leads);
     let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = listener.address().unwrap();

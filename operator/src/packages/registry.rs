@@ -62,3 +62,17 @@ impl Shared for Repository {
         Box::pin(async { Ok(()) })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Such as that of `make cluster`: `FLINT_TEST_REGISTRY=127.0.0.1:5000 cargo test -- --ignored a_real_registry`.
+    #[tokio::test]
+    #[ignore = "needs a registry without a login, at FLINT_TEST_REGISTRY"]
+    async fn a_real_registry_has_large_and_small_packages() {
+        let registry = std::env::var("FLINT_TEST_REGISTRY").expect("FLINT_TEST_REGISTRY");
+        let store = Repository::new(&format!("{registry}/flint-test/packages"), None, &[]).expect("a store");
+        crate::packages::shared::tests::goes_comes_and_goes(&store).await;
+    }
+}

@@ -187,4 +187,19 @@ mod tests {
         store.remove(&digest).await.unwrap();
         assert!(store.list().await.unwrap().is_empty());
     }
+    /// Such as moto's: `moto_server -p 9000`, then `FLINT_TEST_S3=http://127.0.0.1:9000 cargo test -- --ignored a_real_server`.
+    #[tokio::test]
+    #[ignore = "needs a server, at FLINT_TEST_S3, that takes anybody and has a bucket flint-test"]
+    async fn a_real_server_has_large_and_small_packages_and_lets_them_go() {
+        let endpoint = std::env::var("FLINT_TEST_S3").expect("FLINT_TEST_S3");
+        let builder = AmazonS3Builder::new()
+            .with_bucket_name("flint-test")
+            .with_region("us-east-1")
+            .with_endpoint(endpoint)
+            .with_allow_http(true)
+            .with_access_key_id("anna")
+            .with_secret_access_key("secret");
+        let store: Arc<dyn Shared> = Arc::new(S3::with(builder, "flint/packages").expect("a store"));
+        crate::packages::shared::tests::goes_comes_and_goes(store.as_ref()).await;
+    }
 }

@@ -42,6 +42,11 @@ impl Storehouse {
         Self { volume, shared, kept: Arc::default() }
     }
 
+    /// This replica's volume.
+    pub(crate) fn volume(&self) -> &Arc<Volume> {
+        &self.volume
+    }
+
     /// The shared store, where there is one.
     pub(crate) fn shared(&self) -> Option<&Arc<dyn Shared>> {
         self.shared.as_ref()
@@ -105,7 +110,7 @@ where
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::collections::HashMap;
 
     use super::*;
@@ -156,6 +161,33 @@ mod tests {
         draft.write_all(text.as_bytes()).expect("room");
         volume.put(&digest, draft).expect("room");
         digest
+    }
+
+    /// What a store is held to when a real server is behind it: packages of one part and of several, kept, brought, listed, removed.
+    pub(in crate::packages) async fn goes_comes_and_goes(store: &dyn Shared) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut stored = Vec::new();
+        for length in [4, 20 << 20] {
+            let bytes: Vec<u8> = (0..length).map(|index: u32| (index % 251) as u8).collect();
+            let digest = format!("sha256:{}", hex::encode(Sha256::digest(&bytes)));
+            let file = folder.path().join("package");
+            std::fs::write(&file, &bytes).unwrap();
+            store.put(&digest, &file).await.expect("it is kept");
+            store.put(&digest, &file).await.expect("it is there");
+            let pieces = store.get(&digest).await.expect("an answer").expect("the package");
+            let back: Vec<_> = pieces.try_collect().await.expect("all of it");
+            assert!(back.concat() == bytes, "{length} bytes come back as they were");
+            stored.push(digest);
+        }
+        let missing = format!("sha256:{}", "0".repeat(64));
+        assert!(store.get(&missing).await.expect("an answer").is_none());
+        // A registry names none that could be removed.
+        let listed = store.list().await.expect("a list");
+        assert!(listed.is_empty() || stored.iter().all(|digest| listed.contains(digest)), "{listed:?}");
+        for digest in listed {
+            store.remove(&digest).await.expect("it goes");
+            assert!(store.get(&digest).await.expect("an answer").is_none());
+        }
     }
 
     #[tokio::test]

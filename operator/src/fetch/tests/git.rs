@@ -194,3 +194,27 @@ async fn a_repository_that_is_too_large_says_what_to_do() {
     assert!(failure.message.contains("spec.source.git.path"), "{failure:?}");
     fetching.made(&order(&https, "/team/functions.git", None, Some("functions/other"))).await;
 }
+
+#[tokio::test]
+async fn an_older_revisions_package_comes_back_at_the_commit_that_it_was_made_of() {
+    let (repository, https, fetching) = served().await;
+    let main = order(&https, "/team/functions.git", Some("main"), Some("functions/thumbnail"));
+    let old = fetching.made(&main).await;
+    repository.write("functions/thumbnail/app.py", "two").commit();
+    fetching.fetcher.forget(&key());
+    fetching.volume.remove(&old.digest).unwrap();
+    let What::Git(git) = &main.what else { panic!("a repository") };
+    let pinned = flint_api::Git { revision: old.resolved.clone(), ..git.clone() };
+    let package = RevisionPackage {
+        digest: old.digest.clone(),
+        bytes: i64::try_from(old.bytes).unwrap(),
+        commit: old.resolved.clone(),
+        origin: Some(json!({"git": pinned})),
+        ..RevisionPackage::default()
+    };
+    let mut told = Box::pin(fetching.stores.subscribe().into_stream());
+    fetching.fetcher.restore(&key(), &package);
+    fetching.fetcher.restore(&key(), &package);
+    assert_eq!(futures::StreamExt::next(&mut told).await, Some(key()));
+    assert!(fetching.volume.has(&old.digest));
+}

@@ -64,6 +64,9 @@ async fn a_function_waits_for_its_code_and_then_starts() {
     let env = deployment["spec"]["template"]["spec"]["containers"][0]["env"].to_string();
     assert!(env.contains(&format!("/packages/{}", made('1').digest)), "{env}");
     assert!(cluster.server.names("ConfigMap").is_empty(), "its package is on the volume");
+    let record = cluster.server.objects("Revision").remove(0);
+    let origin = &record["spec"]["package"]["origin"]["archive"];
+    assert_eq!(origin["url"], "https://169.254.0.1/cart.zip", "where it can be had again");
 
     let revision = cluster.latest();
     cluster.pod(&revision, 0, None);

@@ -203,3 +203,16 @@ async fn a_canary_that_fails_is_rolled_back_and_the_function_says_so() {
     assert!(cluster.events().contains(&"CanaryRolledBack".to_owned()));
     cluster.end().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_version_says_the_timeout_that_its_instances_keep() {
+    let mut cluster = Cluster::new().await;
+    cluster.deploy(json!({"image": "cart:1", "timeout": "45s"})).await;
+    cluster.deploy(json!({"image": "cart:1", "timeout": "5s"})).await;
+    let function = cluster.function();
+    let versions = function["status"]["versions"].as_array().cloned().unwrap_or_default();
+    let said: Vec<_> =
+        versions.iter().map(|version| (version["mode"].as_str(), version["timeout"].as_str())).collect();
+    assert_eq!(said, [(Some("http"), Some("45s")), (Some("http"), Some("5s"))]);
+    cluster.end().await;
+}

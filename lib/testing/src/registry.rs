@@ -1,0 +1,197 @@
+//! A registry of container images on loopback, without TLS: blobs, manifests, uploads in one piece, and mounts between repositories.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    convert::Infallible,
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
+use sha2::{Digest as _, Sha256};
+use tokio::{net::TcpListener, task::JoinHandle};
+
+/// A listening registry; it ends when dropped.
+pub struct Registry {
+    address: SocketAddr,
+    shelf: Arc<Mutex<Shelf>>,
+    task: JoinHandle<()>,
+}
+
+/// What is in it, by repository and digest or tag.
+#[derive(Default)]
+struct Shelf {
+    blobs: BTreeMap<(String, String), Bytes>,
+    manifests: BTreeMap<(String, String), Bytes>,
+    uploads: usize,
+    requests: usize,
+    /// A status for repositories that begin so.
+    refused: BTreeMap<&'static str, StatusCode>,
+}
+
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+
+// === impl Registry ===
+
+impl Registry {
+    /// An empty registry on a free port.
+    ///
+    /// # Panics
+    /// When loopback cannot be listened on.
+    pub async fn start() -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("loopback");
+        let address = listener.local_addr().expect("an address");
+        let shelf = Arc::<Mutex<Shelf>>::default();
+        let task = tokio::spawn(serve(listener, Arc::clone(&shelf)));
+        Self { address, shelf, task }
+    }
+
+    /// Its HOST:PORT.
+    pub fn address(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// Answers requests for repositories that begin so with a status from now on, or as it should.
+    ///
+    /// # Panics
+    /// When the status is none.
+    pub fn refuse(&self, repositories: &'static str, status: Option<u16>) {
+        let mut shelf = self.shelf.lock();
+        match status {
+            Some(status) => {
+                shelf.refused.insert(repositories, StatusCode::from_u16(status).expect("a status"))
+            }
+            None => shelf.refused.remove(repositories),
+        };
+    }
+
+    /// Blobs that were sent to it, and not mounted.
+    pub fn uploads(&self) -> usize {
+        self.shelf.lock().uploads
+    }
+
+    /// All requests so far.
+    pub fn requests(&self) -> usize {
+        self.shelf.lock().requests
+    }
+
+    /// The manifest of a tag or a digest.
+    pub fn manifest(&self, repository: &str, name: &str) -> Option<serde_json::Value> {
+        let key = (repository.to_owned(), name.to_owned());
+        let bytes = self.shelf.lock().manifests.get(&key).cloned()?;
+        serde_json::from_slice(&bytes).ok()
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn serve(listener: TcpListener, shelf: Arc<Mutex<Shelf>>) {
+    loop {
+        let Ok((stream, _)) = listener.accept().await else { continue };
+        let shelf = Arc::clone(&shelf);
+        tokio::spawn(async move {
+            let service = service_fn(|request: Request<Incoming>| {
+                let shelf = Arc::clone(&shelf);
+                async move {
+                    let (head, body) = request.into_parts();
+                    let body =
+                        body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+                    let answer = shelf.lock().answer(&Request::from_parts(head, body));
+                    Ok::<_, Infallible>(answer)
+                }
+            });
+            let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+        });
+    }
+}
+
+// === impl Shelf ===
+
+impl Shelf {
+    fn answer(&mut self, request: &Request<Bytes>) -> Response<Full<Bytes>> {
+        self.requests += 1;
+        let path = request.uri().path();
+        let Some(rest) = path.strip_prefix("/v2/").filter(|rest| !rest.is_empty()) else {
+            return reply(StatusCode::OK);
+        };
+        if let Some((_, status)) = self.refused.iter().find(|(begin, _)| rest.starts_with(**begin)) {
+            return reply(*status);
+        }
+        let query: HashMap<_, _> = request
+            .uri()
+            .query()
+            .unwrap_or_default()
+            .split('&')
+            .filter_map(|pair| pair.split_once('='))
+            .map(|(name, value)| (name, value.replace("%3A", ":").replace("%2F", "/")))
+            .collect();
+        let key = |middle: &str| {
+            let (repository, name) = rest.split_once(middle).unwrap_or((rest, ""));
+            (repository.to_owned(), name.to_owned())
+        };
+        match *request.method() {
+            Method::POST => {
+                let (repository, _) = key("/blobs/uploads/");
+                let mounted = query.get("mount").zip(query.get("from")).and_then(|(digest, from)| {
+                    Some((digest.clone(), self.blobs.get(&(from.clone(), digest.clone())).cloned()?))
+                });
+                match mounted {
+                    Some((digest, bytes)) => {
+                        let place = format!("/v2/{repository}/blobs/{digest}");
+                        self.blobs.insert((repository, digest), bytes);
+                        placed(StatusCode::CREATED, &place)
+                    }
+                    None => placed(StatusCode::ACCEPTED, &format!("/v2/{repository}/blobs/uploads/1")),
+                }
+            }
+            Method::PUT if rest.contains("/blobs/uploads/") => {
+                let (repository, _) = key("/blobs/uploads/");
+                self.uploads += 1;
+                let digest = query.get("digest").cloned().unwrap_or_default();
+                self.blobs.insert((repository, digest), request.body().clone());
+                placed(StatusCode::CREATED, path)
+            }
+            Method::PUT => {
+                let (repository, tag) = key("/manifests/");
+                self.manifests.insert((repository.clone(), digest(request.body())), request.body().clone());
+                self.manifests.insert((repository, tag), request.body().clone());
+                placed(StatusCode::CREATED, path)
+            }
+            _ if rest.contains("/manifests/") => found(self.manifests.get(&key("/manifests/"))),
+            _ => found(self.blobs.get(&key("/blobs/"))),
+        }
+    }
+}
+
+fn reply(status: StatusCode) -> Response<Full<Bytes>> {
+    let mut answer = Response::new(Full::default());
+    *answer.status_mut() = status;
+    answer
+}
+
+fn placed(status: StatusCode, place: &str) -> Response<Full<Bytes>> {
+    let mut answer = reply(status);
+    answer.headers_mut().insert("location", place.parse().expect("a path"));
+    answer
+}
+
+fn found(bytes: Option<&Bytes>) -> Response<Full<Bytes>> {
+    let Some(bytes) = bytes else { return reply(StatusCode::NOT_FOUND) };
+    let mut answer = Response::new(Full::new(bytes.clone()));
+    answer.headers_mut().insert("content-type", MANIFEST.parse().expect("a type"));
+    answer.headers_mut().insert("docker-content-digest", digest(bytes).parse().expect("a digest"));
+    answer
+}
+
+fn digest(bytes: &[u8]) -> String {
+    format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
+}
