@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use flint_api::Mode;
 use flint_core::split;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
@@ -31,12 +32,25 @@ pub struct Traffic {
     pub shares: Vec<Share>,
     /// All revisions that can be called by their numbers.
     pub versions: Vec<(u32, String)>,
+    /// What revisions keep of the Function as it was.
+    pub own: Vec<Own>,
     /// What `latest` stands for.
     pub latest: Option<String>,
     /// What keeps a client with a revision.
     pub sticky: Option<Sticky>,
     /// A request to a revision on trial that takes longer than this is slow.
     pub slow_after: Option<Duration>,
+}
+
+/// What a revision keeps of the Function as it was when it was made: its instances go by it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Own {
+    /// The revision.
+    pub revision: String,
+    /// How the watchdog speaks to its code.
+    pub mode: Mode,
+    /// Its timeout.
+    pub timeout: Duration,
 }
 
 /// A revision's share of the requests.
@@ -236,6 +250,15 @@ impl Function {
     }
 }
 
+// === impl Traffic ===
+
+impl Traffic {
+    /// What a revision keeps of the Function as it was, where the operator says so.
+    pub(crate) fn own(&self, revision: &str) -> Option<&Own> {
+        self.own.iter().find(|own| own.revision == revision)
+    }
+}
+
 // === impl Seen ===
 
 impl Seen {
@@ -251,7 +274,11 @@ fn other(seen: &Seen, live: &Arc<Live>, hub: &Arc<Hub>, revision: &str) -> Arc<F
         Live::of_revision(seen.key.clone(), revision, Arc::clone(hub), Arc::clone(&live.metrics))
     });
     own.set_slow_after(seen.traffic.slow_after);
+    let (mode, timeout) =
+        seen.traffic.own(revision).map_or((seen.mode, seen.timeout), |own| (own.mode, own.timeout));
     let seen = Seen {
+        mode,
+        timeout,
         revision: Some(revision.to_owned()),
         traffic: Arc::default(),
         schedules: Arc::default(),

@@ -1,4 +1,3 @@
-use flint_api::Mode;
 use jiff::Timestamp;
 
 use super::*;
@@ -77,6 +76,21 @@ fn an_alias_a_number_and_latest_name_a_revision_and_nothing_else_does() {
     for unknown in ["4", "0", "-1", "Prod", "canary", "r2"] {
         assert_eq!(named(&function, unknown), None, "{unknown}");
     }
+}
+
+#[test]
+fn a_revision_keeps_the_mode_and_the_timeout_that_it_was_made_with() {
+    let own = Own { revision: "r2".into(), mode: Mode::Process, timeout: Duration::from_secs(7) };
+    let traffic = traffic(vec![share("r3", 100, None), share("r2", 0, Some("next"))]);
+    let function = function(Traffic { own: vec![own], ..traffic });
+    let settings = |qualifier| {
+        let picked = Arc::clone(&function.0).pick(&function.1, Some(qualifier), &HeaderMap::new()).unwrap();
+        (picked.function.seen.mode, picked.function.seen.timeout)
+    };
+    let present = (function.0.seen.mode, function.0.seen.timeout);
+    assert_eq!(settings("2"), (Mode::Process, Duration::from_secs(7)));
+    assert_eq!(settings("next"), settings("2"));
+    assert_eq!((settings("3"), settings("1")), (present, present), "nothing else is known of those");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use flint_api::{Effective, Function, FunctionStatus, Mode, Runtime, labels};
+use flint_api::{Effective, Function, FunctionStatus, Runtime, VersionStatus, labels};
 use flint_core::wire::WATCHDOG_PORT;
 use http::HeaderName;
 use jiff::Timestamp;
@@ -12,7 +12,7 @@ use kube::ResourceExt;
 use crate::{
     function::{Blocked, Key, Scheduled, Seen},
     index::{Pod, PodName},
-    split::{Share, Sticky, Traffic},
+    split::{Own, Share, Sticky, Traffic},
 };
 
 /// Drops what the gateway does not look at: ten thousand functions with their code would fill it.
@@ -88,21 +88,27 @@ pub(super) fn function(function: &Function, runtime: Option<&Runtime>) -> Seen {
     let built = status.conditions.iter().find(|condition| condition.type_ == "Built");
     let broken = built.filter(|condition| condition.status == "False" && status.revision.is_none());
     let format = function.annotations().get(labels::EVENT_FORMAT).map(String::as_str);
+    let traffic = traffic(function, &status);
+    // Before a first revision is ready there is only one that could be.
+    let revision = status.revision.or(status.latest_revision);
+    // The revision that serves may be of another spec than the present one.
+    let own = revision.as_deref().and_then(|revision| traffic.own(revision));
+    let (mode, timeout) =
+        own.map_or((effective.mode, effective.timeout.get()), |own| (own.mode, own.timeout));
     Seen {
         key: Key::new(function.namespace().unwrap_or_default(), function.name_any()),
-        mode: effective.mode,
-        timeout: effective.timeout.get(),
+        mode,
+        timeout,
         concurrency: effective.concurrency,
-        traffic: Arc::new(traffic(function, &status)),
-        event_v1: effective.mode == Mode::Lambda && format == Some("v1"),
+        traffic: Arc::new(traffic),
+        event_v1: format == Some("v1"),
         blocked: broken.map(|condition| Blocked {
             reason: condition.reason.clone(),
             message: condition.message.clone(),
         }),
         schedules: schedules.collect(),
         created: function.creation_timestamp().map_or(Timestamp::UNIX_EPOCH, |time| time.0),
-        // Before a first revision is ready there is only one that could be.
-        revision: status.revision.or(status.latest_revision),
+        revision,
     }
 }
 
@@ -119,6 +125,7 @@ fn traffic(function: &Function, status: &FunctionStatus) -> Traffic {
     let cookie = sticky.and_then(|sticky| sticky.cookie.clone());
     Traffic {
         shares: status.traffic.iter().map(share).collect(),
+        own: status.versions.iter().filter_map(own).collect(),
         versions: status.versions.iter().map(|version| (version.number, version.revision.clone())).collect(),
         latest: latest.map(|share| share.revision.clone()).or_else(|| status.latest_revision.clone()),
         sticky: header.map(Sticky::Header).or(cookie.map(Sticky::Cookie)),
@@ -129,6 +136,11 @@ fn traffic(function: &Function, status: &FunctionStatus) -> Traffic {
             .and_then(|canary| canary.max_latency)
             .map(flint_api::Duration::get),
     }
+}
+
+/// What a revision keeps of the Function as it was. An older operator says nothing of it.
+fn own(version: &VersionStatus) -> Option<Own> {
+    Some(Own { revision: version.revision.clone(), mode: version.mode?, timeout: version.timeout?.get() })
 }
 
 /// A pod; `None` when it lacks the labels of a function's.

@@ -96,6 +96,18 @@ async fn what_there_is_is_told_before_it_is_called_complete() {
 }
 
 #[tokio::test]
+async fn the_revision_that_serves_is_spoken_to_as_it_was_made() {
+    let spec = json!({"runtime": "python3.11", "handler": "app.handler", "timeout": "5s"});
+    let status = json!({"revision": "hello-1", "latestRevision": "hello-2", "versions": [
+        {"number": 1, "revision": "hello-1", "mode": "http", "timeout": "45s"}, {"number": 2, "revision": "hello-2"},
+    ]});
+    let all = watch(&[function("hello", spec, status), runtime("lambda")]).all().await;
+    let Some(Event::Function(seen)) = all.first() else { panic!("a function: {all:?}") };
+    assert_eq!((seen.mode, seen.timeout), (Mode::Http, Duration::from_secs(45)));
+    assert_eq!(seen.traffic.own.len(), 1, "of the other nothing is known yet");
+}
+
+#[tokio::test]
 async fn changes_and_ends_are_told() {
     let mut watched = watch(&[hello(), runtime("lambda"), pod("False")]);
     watched.all().await;
