@@ -1,6 +1,6 @@
 # Benchmarks. They print tables and write bench/results; bench/README.md says what makes a run valid. Each takes less than five minutes.
 
-.PHONY: bench bench-tools bench-proxy bench-stream bench-open bench-many bench-whole bench-fairness bench-cold-start bench-languages bench-apply bench-switch bench-scale bench-dev
+.PHONY: bench bench-tools bench-proxy bench-stream bench-open bench-many bench-whole bench-fairness bench-cold-start bench-languages bench-apply bench-switch bench-scale bench-sources bench-dev
 
 bench: bench-proxy bench-stream bench-open bench-many bench-whole bench-fairness ## the data plane beside nginx: CPU, streams, latency at a rate, many functions, the watchdog, fairness
 
@@ -63,6 +63,12 @@ bench-switch: ## from one version to another by one field
 bench-scale: ## thousands of functions on the cluster (FUNCTIONS=2000)
 	@$(call build_static,flint-bench)
 	$(if $(local_cluster),FLINT_AUDIT_LOG=$$(e2e/cluster/cluster audit-log)) $(bin)/flint-bench scale --url $$($(MAKE) -s url) --functions $(or $(FUNCTIONS),2000)
+
+# What a requirements.txt of the builds names, where they reach an index: REQUIREMENT=six==1.17.0
+REQUIREMENT ?=
+bench-sources: ## from a source to the first 200, by kind; cold starts with a small and a large package
+	@$(call build_static,flint-bench)
+	@bench/sources $(bin)/flint-bench $$($(MAKE) -s url) '$(REQUIREMENT)'
 
 bench-dev: ## flint dev: its start, a reload, its memory at rest
 	@$(call build_static,flint-bench flint-cli)

@@ -19,12 +19,14 @@ mod fairness;
 mod idle;
 mod languages;
 mod load;
+mod payload;
 mod plot;
 mod process;
 mod report;
 mod reverse;
 mod rivals;
 mod scale;
+mod sources;
 mod switch;
 mod wire;
 
@@ -49,6 +51,7 @@ enum Benchmark {
     ColdStart(cold::Cold),
     Apply(apply::Apply),
     Switch(switch::Switch),
+    Sources(sources::Sources),
     Dev(dev::Dev),
     Idle(idle::Idle),
     Languages(languages::Languages),
@@ -90,6 +93,7 @@ fn main() -> anyhow::Result<()> {
         Benchmark::ColdStart(cold) => wait(cold.run()),
         Benchmark::Apply(apply) => wait(apply.run()),
         Benchmark::Switch(switch) => wait(switch.run()),
+        Benchmark::Sources(sources) => wait(sources.run()),
         Benchmark::Dev(dev) => wait(dev.run()),
         Benchmark::Idle(idle) => idle.run(),
         Benchmark::Languages(languages) => wait(languages.run()),
