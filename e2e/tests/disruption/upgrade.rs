@@ -7,7 +7,7 @@ use reqwest::Method;
 
 use crate::system;
 
-fn helm(arguments: &[&str]) {
+pub(crate) fn helm(arguments: &[&str]) {
     let helm = std::env::var("FLINT_HELM").unwrap_or_else(|_| "helm".to_owned());
     let output =
         Command::new(helm).args(["--namespace", SYSTEM]).args(arguments).output().expect("helm runs");

@@ -7,6 +7,7 @@ mod compiled;
 mod deletion;
 mod golden;
 mod hello;
+mod images;
 mod misbehaviour;
 mod network;
 mod newcomer;
