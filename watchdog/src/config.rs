@@ -170,7 +170,7 @@ impl Config {
             memory_bytes: vars.parsed("FLINT_MEMORY_BYTES", "a number of bytes")?.filter(|bytes| *bytes > 0),
             package: package(&vars)?,
             home: vars.url("FLINT_HOME_URL")?,
-            key: Key(vars.text("FLINT_KEY")?.unwrap_or_default()),
+            key: key(&vars)?,
             log_level: vars.parsed("FLINT_LOG_LEVEL", "debug, info, warn or error")?.unwrap_or(Level::Info),
             bind: vars.parsed("FLINT_BIND", "an IP address")?.unwrap_or(IpAddr::from([0; 16])),
             port: vars.parsed("FLINT_PORT", "a port")?.unwrap_or(wire::WATCHDOG_PORT),
@@ -223,6 +223,16 @@ pub(crate) fn command(vars: &Vars, name: &'static str) -> Result<Vec<String>, Co
         return Err(ConfigError::Conflict("FLINT_COMMAND names no program: its first item is empty"));
     }
     Ok(command)
+}
+
+/// The function's key as it is or, in a pod of its own, its namespace's, which it is derived from.
+fn key(vars: &Vars) -> Result<Key, ConfigError> {
+    if let Some(key) = vars.text("FLINT_KEY")? {
+        return Ok(Key(key));
+    }
+    let function = vars.text("FLINT_FUNCTION")?.unwrap_or_default();
+    let namespace_key = vars.text("FLINT_NAMESPACE_KEY")?;
+    Ok(namespace_key.map_or_else(Key::default, |key| Key(wire::instance_key_of(&key, &function))))
 }
 
 fn package(vars: &Vars) -> Result<Option<PackageSource>, ConfigError> {
@@ -338,6 +348,17 @@ mod tests {
     #[test]
     fn concurrency_zero_is_no_limit() {
         assert_eq!(config(&[("FLINT_CONCURRENCY", "0")]).unwrap().concurrency, None);
+    }
+
+    #[test]
+    fn the_functions_key_is_derived_from_its_namespaces_where_it_is_not_given() {
+        let namespace_key = wire::namespace_key(b"master", "shop");
+        let derived = config(&[("FLINT_NAMESPACE_KEY", &namespace_key)]).unwrap();
+        assert_eq!(derived.key.0, wire::instance_key(b"master", "shop", "thumbnail"));
+        assert!(derived.environment.iter().all(|(name, _)| name != "FLINT_NAMESPACE_KEY"));
+        let given = config(&[("FLINT_NAMESPACE_KEY", &namespace_key), ("FLINT_KEY", "given")]).unwrap();
+        assert_eq!(given.key.0, "given");
+        assert_eq!(config(&[]).unwrap().key.0, "");
     }
 
     #[test]

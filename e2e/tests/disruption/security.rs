@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use flint_e2e::{cluster::SYSTEM, namespace::with_namespace};
+use flint_e2e::{cluster::SYSTEM, eventually, functions::PATIENCE, namespace::with_namespace};
 use k8s_openapi::api::{
     core::v1::Pod,
     rbac::v1::{ClusterRole, PolicyRule},
@@ -169,4 +169,40 @@ async fn rights_are_what_is_used() {
         }
     })
     .await;
+}
+
+#[tokio::test]
+async fn no_node_is_refused_the_key_of_an_instance_that_it_starts() {
+    let Ok(log) = std::env::var("FLINT_AUDIT_LOG") else {
+        println!("skipped: no FLINT_AUDIT_LOG, so what was refused is not known");
+        return;
+    };
+    with_namespace("node-keys", |namespace| async move {
+        let code = "def handler(event, context):\n    return 'word'\n";
+        for name in ["one", "two", "three", "four"] {
+            namespace.function(name).python(code).apply().await.ok("/").await;
+        }
+        let asked = eventually("the log of what kubelet asked for", PATIENCE, || async {
+            let asked = keys_asked(Path::new(&log), &namespace.name);
+            if asked.is_empty() { Err("nothing yet") } else { Ok(asked) }
+        })
+        .await;
+        // A refusal costs a start more than a second: kubelet asks before the Node authorizer has heard of the pod.
+        let refused: Vec<_> = asked.iter().filter(|entry| entry["responseStatus"]["code"] == 403).collect();
+        assert!(refused.is_empty(), "{} of {}: {:?}", refused.len(), asked.len(), refused[0]);
+    })
+    .await;
+}
+
+/// What nodes asked for of the Secrets with a namespace's key.
+fn keys_asked(log: &Path, namespace: &str) -> Vec<Value> {
+    let lines = BufReader::new(File::open(log).expect("the audit log")).lines();
+    let entries = lines
+        .map_while(Result::ok)
+        .filter(|line| line.contains("\"flint-key-") && line.contains(namespace))
+        .filter_map(|line| serde_json::from_str::<Value>(&line).ok());
+    let by_a_node = |entry: &Value| {
+        entry["user"]["username"].as_str().is_some_and(|name| name.starts_with("system:node:"))
+    };
+    entries.filter(by_a_node).collect()
 }

@@ -128,7 +128,19 @@ impl ErrorCode {
 /// The key of a function's instances, in hex: derived, so that nobody has to read Secrets to check a signature.
 #[must_use]
 pub fn instance_key(master: &[u8], namespace: &str, function: &str) -> String {
-    derive(master, &["flint-instance-key", namespace, function])
+    instance_key_of(&namespace_key(master, namespace), function)
+}
+
+/// The key from which a namespace's instance keys are derived, in hex: what is in the namespace's Secrets.
+#[must_use]
+pub fn namespace_key(master: &[u8], namespace: &str) -> String {
+    derive(master, &["flint-namespace-key", namespace])
+}
+
+/// The key of a function's instances by its namespace's, in hex.
+#[must_use]
+pub fn instance_key_of(namespace_key: &str, function: &str) -> String {
+    derive(namespace_key.as_bytes(), &["flint-instance-key", function])
 }
 
 /// A key for one purpose, in hex: HMAC-SHA-256 of the words, a line each.

@@ -39,6 +39,9 @@ async fn one(applier: &Applier, key: &Key, owner: &str, change: &Change) -> Resu
         Change::Apply(manifest) => {
             applier.apply(manifest).await?;
         }
+        Change::Share(manifest) => {
+            applier.apply_part(manifest, &key.name).await?;
+        }
         Change::Create(manifest) => {
             if applier.create(manifest).await? == Created::Exists {
                 return conflict(applier, owner, manifest).await;
@@ -101,7 +104,7 @@ where
 fn refused(change: &Change, error: &Error) -> Problem {
     let said = error.status().map(|status| status.message.clone()).unwrap_or_default();
     let what = match change {
-        Change::Apply(manifest) | Change::Create(manifest) => {
+        Change::Apply(manifest) | Change::Share(manifest) | Change::Create(manifest) => {
             format!("{} {}", manifest.kind(), manifest.name())
         }
         Change::Scale(name, _) | Change::DeleteDeployment(name, _) => format!("Deployment {name}"),

@@ -237,12 +237,18 @@ pub(crate) fn package_map_name(function: &Function, digest: &str) -> String {
     format!("{name}-code-{}", hex.get(..HASH_LENGTH).unwrap_or(hex))
 }
 
-/// The Secret with the key that the function's instances sign with. Written, never read.
+/// The Secret with the key that the function's instances derive theirs from: this function's part of it, for it is shared. Written, never read.
 pub(crate) fn key_secret(settings: &Settings, function: &Function) -> Manifest {
     let (namespace, name) = names(function);
-    let key = wire::instance_key(settings.master_key.bytes(), namespace, name);
+    let key = wire::namespace_key(settings.master_key.bytes(), namespace);
+    let owner = function.owner_ref(&());
     Manifest::new::<Secret>(json!({
-        "metadata": metadata(function, &pod::key_secret(name), None),
+        "metadata": {
+            "name": pod::key_secret(name),
+            "namespace": namespace,
+            "labels": {labels::PART_OF: labels::PART_OF_FLINT, labels::MANAGED_BY: labels::FIELD_MANAGER},
+            "ownerReferences": owner.into_iter().collect::<Vec<_>>(),
+        },
         "type": "Opaque",
         "data": {"key": BASE64_STANDARD.encode(key)},
     }))

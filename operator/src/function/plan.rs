@@ -94,6 +94,8 @@ pub(crate) struct Plan {
 pub(crate) enum Change {
     /// Make the object be so.
     Apply(Manifest),
+    /// Make this function's part of an object that functions share be so.
+    Share(Manifest),
     /// Create it, unless a stranger's object has its name.
     Create(Manifest),
     /// Ask for that many instances.
@@ -295,7 +297,7 @@ fn deploy(
     let lacks_key =
         |revision: &Revision| revision.failure.as_ref().is_some_and(|failure| failure.reason == CONFIG_ERROR);
     if latest.is_none_or(lacks_key) {
-        changes.push(Change::Apply(design::key_secret(&world.settings, &world.function)));
+        changes.push(Change::Share(design::key_secret(&world.settings, &world.function)));
     }
     changes.extend(package(world, design));
     if world.record(&design.revision).is_none()

@@ -4,6 +4,7 @@ use flint_api::{Effective, Function, FunctionSpec, Mode, Runtime, labels, quanti
 use flint_core::wire::{WATCHDOG_ADMIN_PORT, WATCHDOG_PORT};
 use k8s_openapi::api::core::v1::{EnvVar, ResourceRequirements};
 use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
 
 use super::problem::{self, Problem};
 use crate::{overlay, package::Package, settings::Settings};
@@ -16,6 +17,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) package: Option<&'a Package>,
 }
 
+/// The variable with the key from which the watchdog derives its function's.
+pub(crate) const NAMESPACE_KEY: &str = "FLINT_NAMESPACE_KEY";
 /// The user that code runs as in our runtimes.
 pub(crate) const RUNTIME_USER: i64 = 65_532;
 /// The port that an image or an http runtime serves when nothing says otherwise.
@@ -28,6 +31,8 @@ const UNPACKED_FACTOR: usize = 10;
 const GRACE_AFTER_TIMEOUT: u64 = 10;
 /// kubelet asks once a second until the instance has started; a JVM in a small container takes minutes.
 const START_ATTEMPTS: u32 = 600;
+/// Each function that uses one is among its owners: so it goes with the last, and ten thousand functions have room in so many.
+pub(crate) const KEY_SECRETS: u8 = 16;
 /// What the watchdog needs beside an image: a few MiB, and buffers for requests on their way.
 const WATCHDOG_MEMORY: (&str, &str) = ("16Mi", "128Mi");
 
@@ -101,9 +106,14 @@ pub(crate) fn labels(function: &Function, revision: &str) -> Value {
     })
 }
 
-/// Name of the Secret with a function's key.
+/// Name of the Secret with the key that a function's pods are given: its namespace's, in one of [`KEY_SECRETS`] that are the same.
+///
+/// Few names, known ahead, and not one for each function: while a pod starts, kubelet asks for its Secrets as soon as it knows of the pod, and the API server's Node
+/// authorizer, which learns of pods no sooner than kubelet does, may have to refuse. kubelet then waits for a second and more. By name
+/// the chart can give nodes the right without that race.
 pub(crate) fn key_secret(function: &str) -> String {
-    format!("{function}-flint-key")
+    let digest = Sha256::digest(function);
+    format!("flint-key-{:x}", digest[0] % KEY_SECRETS)
 }
 
 fn grace(effective: &Effective) -> u64 {
@@ -265,7 +275,7 @@ fn watchdog_env(parts: &Parts<'_>, effective: &Effective, revision: &str, memory
         variable("FLINT_CONCURRENCY", &effective.concurrency.to_string()),
         variable("FLINT_HOME_URL", &settings.home_url()),
         variable("FLINT_LOG_LEVEL", &settings.watchdog_log_level),
-        json!({"name": "FLINT_KEY", "valueFrom": {"secretKeyRef": {"name": key_secret(name), "key": "key"}}}),
+        json!({"name": NAMESPACE_KEY, "valueFrom": {"secretKeyRef": {"name": key_secret(name), "key": "key"}}}),
         from_field("FLINT_POD_NAME", "metadata.name"),
         from_field("FLINT_POD_UID", "metadata.uid"),
         from_field("FLINT_POD_IP", "status.podIP"),

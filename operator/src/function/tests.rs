@@ -206,7 +206,7 @@ async fn a_function_gets_its_objects_and_then_nothing_more_is_written() {
     assert_eq!(
         cluster.settle().await,
         [
-            "PATCH secrets/cart-flint-key",
+            "PATCH secrets/flint-key-c",
             "PATCH configmaps/cart-code-…",
             "POST revisions",
             "POST deployments",

@@ -12,6 +12,8 @@ use k8s_openapi::api::{
 };
 use serde_json::Value;
 
+use crate::function::pod::NAMESPACE_KEY;
+
 /// Why a pod of the pool will not do: the end of a sentence that begins with "It starts as an ordinary pod, because".
 pub(crate) type Misfit = String;
 
@@ -138,8 +140,9 @@ fn environment(container: &Container, key_secret: &str, key: &str) -> Result<Vec
             continue;
         };
         let secret = source.secret_key_ref.as_ref();
-        if name == "FLINT_KEY" && secret.is_some_and(|secret| secret.name == key_secret) {
-            environment.push((name.clone(), key.to_owned()));
+        if name == NAMESPACE_KEY && secret.is_some_and(|secret| secret.name == key_secret) {
+            // The function's own: a ticket has no more in it than it needs.
+            environment.push(("FLINT_KEY".to_owned(), key.to_owned()));
         } else if !(source.field_ref.is_some() && OWN_FIELDS.contains(&name.as_str())) {
             return Err(format!(
                 "its variable {name} is read from elsewhere (valueFrom), which only kubelet does"
@@ -198,7 +201,7 @@ mod tests {
                 "name": "function", "image": "python:1",
                 "env": [
                     {"name": "FLINT_FUNCTION", "value": "cart"},
-                    {"name": "FLINT_KEY", "valueFrom": {"secretKeyRef": {"name": "cart-flint-key", "key": "key"}}},
+                    {"name": "FLINT_NAMESPACE_KEY", "valueFrom": {"secretKeyRef": {"name": "flint-key-1", "key": "key"}}},
                     {"name": "FLINT_POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
                     {"name": "GREETING", "value": "hello $(FLINT_FUNCTION) $$(X) $(Y) 5$"},
                 ],
@@ -219,7 +222,7 @@ mod tests {
     }
 
     fn result(change: impl Fn(&mut Value)) -> Result<Vec<(String, String)>, Misfit> {
-        fit(&deployment(change), &pool(), "cart-flint-key", "the key")
+        fit(&deployment(change), &pool(), "flint-key-1", "the key")
     }
 
     #[test]
