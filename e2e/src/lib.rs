@@ -6,6 +6,7 @@ pub mod functions;
 pub mod load;
 pub mod namespace;
 pub mod node;
+pub mod pools;
 pub mod terminal;
 pub mod wait;
 

@@ -62,10 +62,9 @@ impl Hub {
         self.going.load(Ordering::Relaxed)
     }
 
-    /// The first request waits for that function: a pod of a warm pool is claimed for it, or the operator hears of it. Tickets are for the
-    /// revision that the traffic goes to: another one starts as an ordinary pod.
+    /// The first request waits for that function: a pod of a warm pool is claimed for it, or the operator hears of it.
     pub(crate) fn ring(&self, live: &Arc<Live>) {
-        if !(live.instances().is_empty() && live.revision().is_none() && self.pools.offer(live)) {
+        if !(live.instances().is_empty() && self.pools.offer(live)) {
             self.ring_operator(live);
         }
     }

@@ -5,6 +5,9 @@
 //! line drains as ever. If there is none, if every pod was taken by somebody else, or if the claim takes longer than [`HEAD_START`], the
 //! operator is told of the demand and an ordinary pod starts: later by no more than that.
 //!
+//! Several gateways may hear the first requests of one function in the same moment. They do not ask each other: each takes the same pod of
+//! those that wait, because it is chosen by the function's name, and a pod answers all of them alike ([`Inner::member`]).
+//!
 //! What is known comes from the operator and stays when it is away. A pod leaves the list when it is claimed here; that others
 //! claimed it is heard from the operator, or from the pod, which takes one claim in its life.
 
@@ -12,6 +15,7 @@ mod claim;
 
 use std::{
     collections::{HashMap, HashSet},
+    hash::{DefaultHasher, Hash, Hasher},
     net::SocketAddr,
     sync::{Arc, OnceLock},
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -35,12 +39,15 @@ pub struct Pools {
 
 #[derive(Debug, Default)]
 struct Inner {
-    tickets: HashMap<Key, Arc<Ticket>>,
+    tickets: HashMap<Holder, Arc<Ticket>>,
     /// The pods that wait, by namespace and pool.
     waiting: HashMap<Key, Vec<Member>>,
     /// The uids of pods that were claimed from here, until the operator does not name them any more.
     taken: HashSet<String>,
 }
+
+/// Whose a ticket is: a function, and the revision where that is beside the one that the traffic goes to.
+type Holder = (Key, Option<String>);
 
 /// What makes a pod of a pool an instance of one function.
 #[derive(Debug, PartialEq, Eq)]
@@ -107,7 +114,10 @@ impl Pools {
             inner.pool(pool);
         }
         for ticket in news.tickets {
-            inner.ticket(ticket);
+            inner.ticket(ticket, false);
+        }
+        for ticket in news.beside {
+            inner.ticket(ticket, true);
         }
         inner.tickets.len()
     }
@@ -115,7 +125,7 @@ impl Pools {
     /// Offers a pod to a function that has begun to wait. False when there is none for it.
     pub fn offer(&self, live: &Arc<Live>) -> bool {
         let Some(claims) = self.claims.get() else { return false };
-        let Some((ticket, member)) = self.take(live.key()) else { return false };
+        let Some((ticket, member)) = self.take(live) else { return false };
         live.claims_for(HEAD_START);
         let offered = claims.try_send(Offer { live: Arc::clone(live), ticket, member });
         if let Err(refused) = &offered {
@@ -127,23 +137,24 @@ impl Pools {
     }
 
     /// Another pod for the same ticket.
-    pub fn next(&self, ticket: &Ticket) -> Option<Member> {
-        self.inner.lock().member(&ticket.pool)
+    pub fn next(&self, function: &Key, ticket: &Ticket) -> Option<Member> {
+        self.inner.lock().member(&ticket.pool, function)
     }
 
     /// A ticket was refused: it is not tried again. The operator sends a new one when there is one.
-    pub fn drop_ticket(&self, function: &Key, ticket: &Arc<Ticket>) {
+    pub fn drop_ticket(&self, live: &Live, ticket: &Arc<Ticket>) {
+        let holder = holder(live);
         let mut inner = self.inner.lock();
-        if inner.tickets.get(function).is_some_and(|known| Arc::ptr_eq(known, ticket)) {
-            inner.tickets.remove(function);
+        if inner.tickets.get(&holder).is_some_and(|known| Arc::ptr_eq(known, ticket)) {
+            inner.tickets.remove(&holder);
         }
     }
 
-    fn take(&self, function: &Key) -> Option<(Arc<Ticket>, Member)> {
+    fn take(&self, live: &Live) -> Option<(Arc<Ticket>, Member)> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let mut inner = self.inner.lock();
-        let ticket = inner.tickets.get(function).filter(|ticket| ticket.expires > now).cloned()?;
-        let member = inner.member(&ticket.pool)?;
+        let ticket = inner.tickets.get(&holder(live)).filter(|ticket| ticket.expires > now).cloned()?;
+        let member = inner.member(&ticket.pool, live.key())?;
         Some((ticket, member))
     }
 
@@ -177,33 +188,47 @@ impl Inner {
         }
     }
 
-    fn ticket(&mut self, ticket: v1::PoolTicket) {
+    fn ticket(&mut self, ticket: v1::PoolTicket, beside: bool) {
         let Some(function) = ticket.function else { return };
         let key = Key::new(function.namespace, function.name);
+        let holder = (key.clone(), beside.then(|| ticket.revision.clone()));
         if ticket.sealed.is_empty() {
-            self.tickets.remove(&key);
+            self.tickets.remove(&holder);
             return;
         }
-        if self.tickets.len() >= TICKETS && !self.tickets.contains_key(&key) {
+        if self.tickets.len() >= TICKETS && !self.tickets.contains_key(&holder) {
             return;
         }
         let ticket = Ticket {
             revision: ticket.revision,
-            pool: Key::new(key.namespace.clone(), ticket.pool),
+            pool: Key::new(key.namespace, ticket.pool),
             sealed: ticket.sealed.into(),
             proof_key: ticket.proof_key,
             expires: ticket.expires,
         };
-        self.tickets.insert(key, Arc::new(ticket));
+        self.tickets.insert(holder, Arc::new(ticket));
     }
 
-    /// Any pod that waits: another gateway takes another one, most of the time.
-    fn member(&mut self, pool: &Key) -> Option<Member> {
-        let waiting = self.waiting.get_mut(pool).filter(|waiting| !waiting.is_empty())?;
-        let member = waiting.swap_remove(rand::random_range(0..waiting.len()));
+    /// A pod that waits, chosen by the function (rendezvous hashing): every gateway that knows the same pods takes the same one for it, and
+    /// most of the time another one for another function.
+    fn member(&mut self, pool: &Key, function: &Key) -> Option<Member> {
+        let waiting = self.waiting.get_mut(pool)?;
+        let (at, _) = waiting.iter().enumerate().max_by_key(|(_, member)| weight(function, &member.uid))?;
+        let member = waiting.swap_remove(at);
         self.taken.insert(member.uid.clone());
         Some(member)
     }
+}
+
+fn holder(live: &Live) -> Holder {
+    (live.key().clone(), live.revision().map(str::to_owned))
+}
+
+/// The same in every gateway of one version; of two versions, each takes its own, which costs a pod too many.
+fn weight(function: &Key, uid: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (&function.namespace, &function.name, uid).hash(&mut hasher);
+    hasher.finish()
 }
 
 fn read_member(member: v1::PoolMember) -> Option<Member> {
@@ -232,7 +257,7 @@ mod tests {
     fn pool(members: &[&str]) -> PoolNews {
         let members = members.iter().map(|name| member(name)).collect();
         let pool = v1::Pool { namespace: "shop".into(), name: "pool".into(), members };
-        PoolNews { pools: vec![pool], tickets: vec![] }
+        PoolNews { pools: vec![pool], ..PoolNews::default() }
     }
 
     fn ticket(sealed: &[u8], expires: u64) -> PoolNews {
@@ -245,7 +270,7 @@ mod tests {
             proof_key: "key".into(),
             expires,
         };
-        PoolNews { pools: vec![], tickets: vec![ticket] }
+        PoolNews { tickets: vec![ticket], ..PoolNews::default() }
     }
 
     fn live() -> Arc<Live> {
@@ -277,6 +302,45 @@ mod tests {
         assert!(!pools.offer(&live));
         pools.hear(pool(&["b"]));
         assert!(pools.offer(&live));
+    }
+
+    #[test]
+    fn gateways_that_know_the_same_pods_take_the_same_one_for_a_function_and_not_the_same_for_all() {
+        let names: Vec<String> = (0..10).map(|number| format!("pod-{number}")).collect();
+        let known: Vec<&str> = names.iter().map(String::as_str).collect();
+        let reversed: Vec<&str> = known.iter().rev().copied().collect();
+        let taken = |known: &[&str], function: &str| {
+            let pools = Pools::default();
+            pools.hear(pool(known));
+            let member = pools.inner.lock().member(&Key::new("shop", "pool"), &Key::new("shop", function));
+            member.unwrap().pod
+        };
+        let chosen: HashSet<String> = (0..30)
+            .map(|number| {
+                let function = format!("cart-{number}");
+                assert_eq!(taken(&known, &function), taken(&reversed, &function));
+                taken(&known, &function)
+            })
+            .collect();
+        assert!(chosen.len() > 5, "{chosen:?}");
+    }
+
+    #[test]
+    fn a_revision_with_a_share_has_a_ticket_of_its_own_and_is_not_started_with_the_other_ones() {
+        let (pools, main) = (Pools::default(), live());
+        let (hub, _bell) = Hub::new(Clock::start(), 10);
+        let beside = Live::of_revision(Key::new("shop", "cart"), "cart-2", hub, Arc::default());
+        let beside = Arc::new(beside);
+        let mut offers = pools.offers();
+        pools.hear(pool(&["a", "b"]));
+        pools.hear(ticket(b"of cart-1", u64::MAX));
+        assert!(!pools.offer(&beside));
+        let mut other = ticket(b"of cart-2", u64::MAX).tickets;
+        other[0].revision = "cart-2".into();
+        pools.hear(PoolNews { beside: other, ..PoolNews::default() });
+        assert!(pools.offer(&beside) && pools.offer(&main));
+        assert_eq!(offers.try_recv().unwrap().ticket.revision, "cart-2");
+        assert_eq!(offers.try_recv().unwrap().ticket.revision, "cart-1");
     }
 
     #[test]

@@ -172,9 +172,16 @@ impl Pools {
             .filter(|function| function.namespace().as_deref() == Some(namespace))
             .filter_map(|function| {
                 let runtime = stores.runtime(function.spec.runtime.as_deref()?)?;
-                let revision = function.status.as_ref().and_then(|status| status.revision.as_deref());
+                let status = function.status.as_ref();
+                let revision = status.and_then(|status| status.revision.as_deref());
                 let deployment = revision.and_then(|revision| stores.deployments.find(namespace, revision));
-                Some(Known { function, runtime, deployment })
+                let shares = status.map(|status| status.traffic.as_slice()).unwrap_or_default();
+                let beside = shares
+                    .iter()
+                    .filter(|share| share.weight > 0 && Some(share.revision.as_str()) != revision)
+                    .filter_map(|share| stores.deployments.find(namespace, &share.revision))
+                    .collect();
+                Some(Known { function, runtime, deployment, beside })
             })
             .collect()
     }
@@ -226,16 +233,20 @@ impl Pools {
         for (name, _) in &plan.delete {
             metrics.gone(namespace, name);
         }
-        let fitting = plan
+        let main = plan
             .tickets
             .iter()
-            .filter_map(|(key, ticket)| Some((key.clone(), ticket.as_ref().ok()?.clone())));
+            .filter_map(|(key, ticket)| Some(((key.clone(), None), ticket.as_ref().ok()?.clone())));
+        let beside = plan
+            .beside
+            .iter()
+            .map(|((key, revision), content)| ((key.clone(), Some(revision.clone())), content.clone()));
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let pools = pools.into_values().collect();
         let news = control.pools.update(
             namespace,
             pools,
-            &fitting.collect(),
+            &main.chain(beside).collect(),
             &settings.master_key,
             now,
             rand::random,

@@ -1,7 +1,7 @@
 //! A pod that waits in a warm pool: everything is up but the function, until the first good claim says whose it becomes.
 //!
 //! The ports are bound and the runtime's process is loaded before anybody asks. The traffic port accepts nobody yet; claims come
-//! to the admin port. The first good one wins and the pod goes on as that function's instance, by the same code as any other,
+//! to the admin port. The first good one makes the pod that function's, and it goes on as its instance, by the same code as any other,
 //! with the claim's ticket in the place of the pod's environment. It never waits again: it ends as the function's.
 
 mod config;
@@ -103,7 +103,7 @@ pub async fn run(config: PoolConfig, started: Instant) -> io::Result<ExitCode> {
             failure = told.failed() => Err(failure.line()),
         };
         // A gateway that has gone finds the instance by its announcement.
-        let _ = verdict.send(outcome);
+        let _ = verdict.send(Some(outcome));
     });
     run::live(instance, traffic, signals).await
 }

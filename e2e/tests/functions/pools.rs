@@ -1,57 +1,32 @@
 //! Functions that start from a warm pool.
 
-use flint_api::Runtime;
-use flint_e2e::{Namespace, eventually, functions::PATIENCE, namespace::with_namespace};
+use std::collections::BTreeSet;
+
+use flint_e2e::{
+    eventually,
+    functions::PATIENCE,
+    namespace::with_namespace,
+    pools::{labelled, pooled, waiting},
+};
 use futures::future::join_all;
-use k8s_openapi::api::core::v1::{Namespace as KubeNamespace, Pod};
-use kube::{Api, ResourceExt, api::ListParams};
+use kube::ResourceExt;
 use serde_json::json;
 
 const WHO: &str = "import os\ndef handler(event, context):\n    return os.environ['FLINT_FUNCTION']\n";
 
-/// A Runtime like one of the chart's, with a pool. It goes with the namespace.
-async fn pooled(namespace: &Namespace, base: &str, size: u32) -> String {
-    let client = namespace.cluster.client.clone();
-    let runtime = Api::<Runtime>::all(client.clone()).get(base).await.expect("the chart's Runtime");
-    let owner = Api::<KubeNamespace>::all(client).get(&namespace.name).await.expect("the namespace");
-    let name = format!("{base}-{}", namespace.name);
-    let mut spec = serde_json::to_value(&runtime.spec).expect("JSON");
-    spec["pool"]["size"] = json!(size);
-    let object = json!({
-        "apiVersion": "flint.dev/v1alpha1", "kind": "Runtime",
-        "metadata": {"name": name, "ownerReferences": [{
-            "apiVersion": "v1", "kind": "Namespace", "name": namespace.name, "uid": owner.uid().unwrap_or_default(),
-        }]},
-        "spec": spec,
-    });
-    namespace.apply(&object).await.expect("a Runtime");
-    name
-}
-
-/// Pods with that label that are not on their way out.
-async fn labelled(namespace: &Namespace, label: &str) -> Vec<Pod> {
-    let pods = namespace.api::<Pod>().list(&ListParams::default().labels(label)).await.expect("pods").items;
-    pods.into_iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()).collect()
-}
-
-fn is_ready(pod: &Pod) -> bool {
-    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
-    conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
-}
-
-/// Waits until so many pods wait and are ready.
-async fn waiting(namespace: &Namespace, count: usize) -> Vec<Pod> {
-    eventually(&format!("{count} pods that wait"), PATIENCE, || async {
-        let pods: Vec<_> = labelled(namespace, "flint.dev/pool").await.into_iter().filter(is_ready).collect();
-        // The gateways hear of them a moment after the API server does.
-        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
-        if pods.len() == count { Ok(pods) } else { Err(pods.len()) }
-    })
-    .await
-}
+/// A `bootstrap` in the shell's language: answers with the function's name.
+const BOOTSTRAP: &str = r#"#!/bin/bash
+set -eu
+api="http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime"
+while true; do
+  curl -sS -o /dev/null -D /tmp/headers "$api/invocation/next"
+  id=$(grep -i '^lambda-runtime-aws-request-id:' /tmp/headers | tr -d '\r' | cut -d' ' -f2)
+  curl -sS -o /dev/null -X POST "$api/invocation/$id/response" -d "\"$FLINT_FUNCTION\""
+done
+"#;
 
 #[tokio::test]
-async fn python_node_and_a_process_start_from_their_pools_and_their_pods_end_with_the_demand() {
+async fn each_runtime_starts_from_its_pool_and_the_pods_end_with_the_demand() {
     with_namespace("pools", |namespace| async move {
         let functions = [
             ("py", pooled(&namespace, "python3.11", 1).await, namespace.function("py").python(WHO), "\"py\""),
@@ -67,6 +42,12 @@ async fn python_node_and_a_process_start_from_their_pools_and_their_pods_end_wit
                 namespace.function("sh").process("#!/bin/sh\necho -n sh\n"),
                 "sh",
             ),
+            (
+                "own",
+                pooled(&namespace, "provided", 1).await,
+                namespace.function("own").bootstrap(BOOTSTRAP),
+                "\"own\"",
+            ),
         ];
         let mut started = Vec::new();
         for (name, runtime, function, body) in functions {
@@ -77,7 +58,7 @@ async fn python_node_and_a_process_start_from_their_pools_and_their_pods_end_wit
         for (_, function, _) in &started {
             function.zero().await;
         }
-        let pool: Vec<_> = waiting(&namespace, 3).await.iter().map(ResourceExt::name_any).collect();
+        let pool: Vec<_> = waiting(&namespace, 4).await.iter().map(ResourceExt::name_any).collect();
         for (name, function, body) in &started {
             let answer = function.get("/").await;
             assert_eq!((answer.status, answer.body.as_str()), (200, *body));
@@ -97,7 +78,7 @@ async fn python_node_and_a_process_start_from_their_pools_and_their_pods_end_wit
         for (_, function, _) in &started {
             function.zero().await;
         }
-        let again: Vec<_> = waiting(&namespace, 3).await.iter().map(ResourceExt::name_any).collect();
+        let again: Vec<_> = waiting(&namespace, 4).await.iter().map(ResourceExt::name_any).collect();
         assert!(again.iter().all(|pod| !pool.contains(pod)), "{again:?} were not used before");
     })
     .await;
@@ -185,6 +166,47 @@ async fn a_forged_claim_is_refused_and_a_claimed_pod_takes_no_other() {
         assert_eq!(function.get("/").await.status, 200);
         assert_eq!(claim().await, 409);
         assert_eq!(namespace.pods("who").await.len().max(1), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn revisions_that_share_the_requests_start_from_the_pool_each_with_its_own_code() {
+    with_namespace("pool-shares", |namespace| async move {
+        let runtime = pooled(&namespace, "process", 2).await;
+        let function = namespace.function("word").scaling("minReplicas", json!(0));
+        let says = |word: &str| format!("#!/bin/sh\necho -n {word}\n");
+        let first = function.clone().process(&says("one")).set("runtime", json!(runtime)).apply().await;
+        assert_eq!(first.ok("/").await, "one");
+        let halves = json!([{"revision": 1, "weight": 50}, {"revision": 2, "weight": 50}]);
+        let function = function
+            .process(&says("two"))
+            .set("runtime", json!(runtime))
+            .set("traffic", halves)
+            .apply()
+            .await;
+        eventually("two shares", PATIENCE, || async {
+            let traffic = function.current().await.status.unwrap_or_default().traffic;
+            if traffic.len() == 2 { Ok(()) } else { Err(traffic) }
+        })
+        .await;
+        function.zero().await;
+        waiting(&namespace, 2).await;
+        let mut words = BTreeSet::new();
+        for _ in 0..4 {
+            let answer = function.get("/").await;
+            assert_eq!(answer.status, 200);
+            words.insert(answer.body);
+        }
+        assert_eq!(words, BTreeSet::from(["one".to_owned(), "two".to_owned()]));
+        let revisions = eventually("claims on record", PATIENCE, || async {
+            let claimed = labelled(&namespace, "flint.dev/from-pool").await;
+            let revisions: BTreeSet<_> =
+                claimed.iter().filter_map(|pod| pod.labels().get("flint.dev/revision").cloned()).collect();
+            if revisions.len() == 2 { Ok(revisions) } else { Err(revisions) }
+        })
+        .await;
+        assert_eq!(namespace.pods("word").await.len(), revisions.len(), "no ordinary pod beside them");
     })
     .await;
 }

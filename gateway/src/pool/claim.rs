@@ -92,7 +92,7 @@ async fn make(hub: &Hub, offer: &Offer, events: &mpsc::Sender<Event>) -> bool {
             }
             Outcome::Refused => {
                 totals.claims_failed.fetch_add(1, Ordering::Relaxed);
-                hub.pools.drop_ticket(live.key(), ticket);
+                hub.pools.drop_ticket(live, ticket);
                 return false;
             }
             Outcome::Failed => {
@@ -100,7 +100,7 @@ async fn make(hub: &Hub, offer: &Offer, events: &mpsc::Sender<Event>) -> bool {
                 return false;
             }
         }
-        member = hub.pools.next(ticket);
+        member = hub.pools.next(live.key(), ticket);
     }
     false
 }

@@ -44,7 +44,7 @@ fn news(members: Vec<PoolMember>) -> Message {
         expires: u64::MAX,
     };
     let pool = Pool { namespace: "default".into(), name: "pool".into(), members };
-    Message::Pools(PoolNews { pools: vec![pool], tickets: vec![ticket] })
+    Message::Pools(PoolNews { pools: vec![pool], tickets: vec![ticket], ..PoolNews::default() })
 }
 
 #[tokio::test]

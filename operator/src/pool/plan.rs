@@ -32,6 +32,8 @@ pub(crate) struct Known {
     pub(crate) function: Arc<Function>,
     pub(crate) runtime: Arc<Runtime>,
     pub(crate) deployment: Option<Arc<Deployment>>,
+    /// The Deployments of the other revisions that get a share of the requests.
+    pub(crate) beside: Vec<Arc<Deployment>>,
 }
 
 /// What is to be done in a namespace.
@@ -43,6 +45,8 @@ pub(crate) struct Plan {
     pub(crate) delete: Vec<(String, String)>,
     /// What each function's ticket is to hold, or why it gets none. Functions whose Runtime has no pool are left out.
     pub(crate) tickets: BTreeMap<Key, Result<Content, Misfit>>,
+    /// The tickets of the revisions beside the one that the traffic goes to, by function and revision.
+    pub(crate) beside: BTreeMap<(Key, String), Content>,
 }
 
 /// What a ticket is made of.
@@ -86,8 +90,15 @@ pub(crate) fn plan(world: &World<'_>) -> Plan {
     }
     for known in world.functions.iter().filter(|known| wants(known)) {
         let Some(pool) = pools.get(&known.runtime.name_any()) else { continue };
-        if let Some(ticket) = ticket(world, known, pool) {
-            plan.tickets.insert(Key::of(&known.function), ticket);
+        let key = Key::of(&known.function);
+        if let Some(ticket) = known.deployment.as_ref().and_then(|main| ticket(world, known, main, pool)) {
+            plan.tickets.insert(key.clone(), ticket);
+        }
+        for deployment in &known.beside {
+            // Why one of them does not fit is not told: the one that has the traffic speaks for the function.
+            if let Some(Ok(content)) = ticket(world, known, deployment, pool) {
+                plan.beside.insert((key.clone(), content.revision.clone()), content);
+            }
         }
     }
     plan
@@ -104,8 +115,15 @@ fn wants(known: &Known) -> bool {
 }
 
 /// None while there is nothing to say: the revision has not proved itself, or the pool is not there yet.
-fn ticket(world: &World<'_>, known: &Known, pool: &Pool) -> Option<Result<Content, Misfit>> {
-    let deployment = known.deployment.as_ref().filter(|deployment| is_verified(deployment))?;
+fn ticket(
+    world: &World<'_>,
+    known: &Known,
+    deployment: &Deployment,
+    pool: &Pool,
+) -> Option<Result<Content, Misfit>> {
+    if !is_verified(deployment) {
+        return None;
+    }
     let pool_deployment = world.pools.iter().find(|deployment| deployment.name_any() == pool.name)?;
     let name = known.function.name_any();
     let key = wire::instance_key(world.settings.master_key.bytes(), world.namespace, &name);

@@ -22,8 +22,11 @@ pub(crate) struct Told {
 #[derive(Default)]
 struct Inner {
     pools: BTreeMap<Key, v1::Pool>,
-    tickets: HashMap<Key, Issued>,
+    tickets: HashMap<Holder, Issued>,
 }
+
+/// Whose a ticket is: a function, and the revision where that is beside the one that the traffic goes to.
+pub(crate) type Holder = (Key, Option<String>);
 
 struct Issued {
     content: Content,
@@ -45,8 +48,12 @@ impl Told {
     pub(crate) fn all(&self) -> Vec<OperatorMessage> {
         let inner = self.inner.lock();
         let pools = inner.pools.values().cloned().collect();
-        let tickets = inner.tickets.values().map(|issued| issued.message.clone()).collect();
-        batches(pools, tickets)
+        let (main, beside) =
+            inner.tickets.iter().partition::<Vec<_>, _>(|((_, revision), _)| revision.is_none());
+        let messages = |issued: Vec<(&Holder, &Issued)>| {
+            issued.iter().map(|(_, issued)| issued.message.clone()).collect()
+        };
+        batches(pools, messages(main), messages(beside))
     }
 
     /// Takes in what a namespace's pools and tickets are now, and gives what is news. `unix` is the time in seconds, and `nonce` makes numbers that
@@ -55,7 +62,7 @@ impl Told {
         &self,
         namespace: &str,
         pools: Vec<v1::Pool>,
-        tickets: &BTreeMap<Key, Content>,
+        tickets: &BTreeMap<Holder, Content>,
         master: &MasterKey,
         unix: u64,
         nonce: impl Fn() -> [u8; NONCE],
@@ -78,27 +85,31 @@ impl Told {
             news.push(pool);
         }
 
-        let mut fresh = Vec::new();
-        inner.tickets.retain(|key, issued| {
-            let stays = key.namespace != namespace || tickets.contains_key(key);
+        let (mut main, mut beside) = (Vec::new(), Vec::new());
+        inner.tickets.retain(|holder, issued| {
+            let (key, revision) = holder;
+            let stays = key.namespace != namespace || tickets.contains_key(holder);
             if !stays {
+                let fresh = if revision.is_none() { &mut main } else { &mut beside };
                 fresh.push(withdrawn(key, &issued.message));
             }
             stays
         });
-        for (key, content) in tickets {
-            let known = inner.tickets.get(key);
+        for (holder, content) in tickets {
+            let (key, revision) = holder;
+            let known = inner.tickets.get(holder);
             if known.is_some_and(|issued| issued.content == *content && now - issued.at < RENEWAL) {
                 continue;
             }
             let Some(message) = issue(key, content, master, unix + LIFETIME.as_secs(), nonce()) else {
                 continue;
             };
+            let fresh = if revision.is_none() { &mut main } else { &mut beside };
             fresh.push(message.clone());
-            inner.tickets.insert(key.clone(), Issued { content: content.clone(), at: now, message });
+            inner.tickets.insert(holder.clone(), Issued { content: content.clone(), at: now, message });
         }
         drop(inner);
-        batches(news, fresh)
+        batches(news, main, beside)
     }
 }
 
@@ -135,12 +146,18 @@ fn reference(function: &Key) -> v1::FunctionRef {
     v1::FunctionRef { namespace: function.namespace.clone(), name: function.name.clone() }
 }
 
-fn batches(pools: Vec<v1::Pool>, tickets: Vec<v1::PoolTicket>) -> Vec<OperatorMessage> {
+fn batches(
+    pools: Vec<v1::Pool>,
+    main: Vec<v1::PoolTicket>,
+    beside: Vec<v1::PoolTicket>,
+) -> Vec<OperatorMessage> {
     let message = |news| OperatorMessage { message: Some(Message::Pools(news)) };
-    let pools = pools.chunks(BATCH).map(|pools| v1::PoolNews { pools: pools.to_vec(), tickets: Vec::new() });
-    let tickets =
-        tickets.chunks(BATCH).map(|tickets| v1::PoolNews { pools: Vec::new(), tickets: tickets.to_vec() });
-    tickets.chain(pools).map(message).collect()
+    let main =
+        main.chunks(BATCH).map(|tickets| v1::PoolNews { tickets: tickets.to_vec(), ..Default::default() });
+    let beside =
+        beside.chunks(BATCH).map(|beside| v1::PoolNews { beside: beside.to_vec(), ..Default::default() });
+    let pools = pools.chunks(BATCH).map(|pools| v1::PoolNews { pools: pools.to_vec(), ..Default::default() });
+    main.chain(beside).chain(pools).map(message).collect()
 }
 
 #[cfg(test)]
@@ -157,7 +174,7 @@ mod tests {
 
     fn update(told: &Told, tickets: &[(&str, Content)], members: usize) -> Vec<v1::PoolNews> {
         let tickets =
-            tickets.iter().map(|(name, content)| (Key::new("shop", name), content.clone())).collect();
+            tickets.iter().map(|(name, content)| ((Key::new("shop", name), None), content.clone())).collect();
         let member = v1::PoolMember {
             pod: "p".into(),
             uid: "u".into(),

@@ -1,4 +1,4 @@
-// Waits in a warm pool with Node up and the runtime client's modules loaded, then becomes the function's process.
+// Waits in a warm pool with Node up and the runtime client's modules loaded and used once, then becomes the function's process.
 //
 // Says `ready` on standard output when everything is loaded, and reads one line of JSON on standard input: `argv`, `cwd` and
 // `env` of the process to become. Nothing of the function is loaded, read or known before that line.
@@ -26,6 +26,7 @@ import '/flint/client/handler.mjs';
 import '/flint/client/invoke.mjs';
 import '/flint/client/runtime-api.mjs';
 import '/flint/client/stream.mjs';
+import { rehearse } from './rehearse.mjs';
 
 /** One line of standard input. Nothing else happens in this process meanwhile, so it may block. */
 function readLine() {
@@ -62,6 +63,7 @@ async function become({ argv, cwd, env }) {
   child.on('exit', (code, signal) => process.exit(code ?? (signal ? 1 : 0)));
 }
 
+await rehearse();
 writeSync(1, 'ready\n');
 const line = readLine();
 if (line !== undefined) await become(JSON.parse(line));

@@ -109,10 +109,10 @@ impl PoolConfig {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn pool() -> PoolConfig {
+    pub(in crate::pool) fn pool() -> PoolConfig {
         let vars = [
             ("FLINT_POOL", "flint-pool-python"),
             ("FLINT_POOL_KEY", "key"),
@@ -125,7 +125,7 @@ mod tests {
         PoolConfig::from_vars(&vars).unwrap().unwrap()
     }
 
-    fn ticket(more: &[(&str, &str)]) -> Vec<(String, String)> {
+    pub(in crate::pool) fn ticket(more: &[(&str, &str)]) -> Vec<(String, String)> {
         let base = [
             ("FLINT_FUNCTION", "thumbnail"),
             ("FLINT_MODE", "lambda"),

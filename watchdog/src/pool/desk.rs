@@ -1,4 +1,7 @@
-//! Where a waiting pod is claimed: one claim is taken, ever.
+//! Where a waiting pod is claimed: for one function, ever.
+//!
+//! Gateways that hear the first requests of one function in the same moment choose the same pod, so that they need not agree. The first good claim
+//! makes the pod the function's; the others, if they come within [`SHARED`] and are for that revision too, get the same answer.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -10,19 +13,44 @@ use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use parking_lot::Mutex;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
 
 use super::PoolConfig;
 use crate::answer::Answer;
-use crate::config::Config;
+use crate::config::{Config, Identity};
 
 /// Takes the first good claim.
 pub(crate) struct Desk {
     config: Arc<PoolConfig>,
-    /// Taken with the claim.
-    claims: Mutex<Option<mpsc::Sender<Claim>>>,
+    state: Mutex<State>,
 }
+
+enum State {
+    /// Waits; where the claim comes out.
+    Open(mpsc::Sender<Claim>),
+    Taken(Taken),
+}
+
+/// Whose the pod is.
+struct Taken {
+    function: String,
+    revision: String,
+    at: Instant,
+    verdict: watch::Receiver<Option<Verdict>>,
+}
+
+/// Why a claim that is good comes to nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Vain {
+    /// The pod is another function's.
+    Taken,
+    /// The pod ends.
+    Going,
+}
+
+/// The function is ready, and how long its start took; or why it cannot.
+pub(crate) type Verdict = Result<Duration, String>;
 
 /// A claim that was taken.
 pub(crate) struct Claim {
@@ -30,12 +58,14 @@ pub(crate) struct Claim {
     pub(crate) config: Box<Config>,
     /// When it came.
     pub(crate) at: Instant,
-    /// Where to say that the function is ready, and how long its start took; or why it cannot.
-    pub(crate) verdict: oneshot::Sender<Result<Duration, String>>,
+    /// Where to say what became of it.
+    pub(crate) verdict: watch::Sender<Option<Verdict>>,
 }
 
 /// A ticket comes with the head or right behind it.
 const READ_LIMIT: Duration = Duration::from_secs(2);
+/// A gateway that has not heard within this that the pod was claimed goes by a list that is too old.
+const SHARED: Duration = Duration::from_secs(2);
 
 // === impl Desk ===
 
@@ -43,7 +73,7 @@ impl Desk {
     /// A desk, and where its one claim comes out.
     pub(crate) fn new(config: Arc<PoolConfig>) -> (Self, mpsc::Receiver<Claim>) {
         let (sender, claims) = mpsc::channel(1);
-        (Self { config, claims: Mutex::new(Some(sender)) }, claims)
+        (Self { config, state: Mutex::new(State::Open(sender)) }, claims)
     }
 
     /// What a claim is told at a pod that never waited in a pool.
@@ -51,19 +81,14 @@ impl Desk {
         taken()
     }
 
-    /// Whether the pod has been claimed.
-    pub(crate) fn is_taken(&self) -> bool {
-        self.claims.lock().is_none()
-    }
-
-    /// Answers a claim: 200 when the function is ready, 409 when another one was first, 403 for one that is not good, 503 when
+    /// Answers a claim: 200 when the function is ready, 409 when the pod is another one's, 403 for one that is not good, 503 when
     /// the function cannot start.
     pub(crate) async fn claim(&self, request: Request<Incoming>) -> Response<Answer> {
         let at = Instant::now();
         if request.method() != Method::POST {
             return answer(StatusCode::METHOD_NOT_ALLOWED, "a claim is a POST");
         }
-        if self.is_taken() {
+        if self.is_closed(at) {
             return taken();
         }
         let (head, body) = request.into_parts();
@@ -73,24 +98,53 @@ impl Desk {
             Ok(Err(_)) => return answer(StatusCode::PAYLOAD_TOO_LARGE, "no ticket is as large"),
             Err(_) => return answer(StatusCode::REQUEST_TIMEOUT, "the ticket did not arrive"),
         };
-        let config = match self.open(&sealed, proof) {
-            Ok(config) => Box::new(config),
+        let mut verdict = match self.open(&sealed, proof).map(|config| self.take(config, at)) {
+            Ok(Ok(verdict)) => verdict,
+            Ok(Err(Vain::Taken)) => return taken(),
+            Ok(Err(Vain::Going)) => return going(),
+            // A claim that is not good learns nothing of whose the pod is.
+            Err(_) if self.is_taken() => return taken(),
             Err(message) => return answer(StatusCode::FORBIDDEN, &message),
         };
-        let Some(claims) = self.claims.lock().take() else { return taken() };
-        let (verdict, heard) = oneshot::channel();
-        if claims.try_send(Claim { config, at, verdict }).is_err() {
-            return answer(StatusCode::SERVICE_UNAVAILABLE, "the pod is going");
-        }
-        match heard.await {
-            Ok(Ok(init)) => {
+        let Ok(told) = verdict.wait_for(Option::is_some).await else {
+            return going();
+        };
+        match told.as_ref() {
+            Some(Ok(init)) => {
                 let millis = |time: Duration| time.as_secs_f64() * 1000.0;
-                let body = serde_json::json!({"initMs": millis(init), "tookMs": millis(at.elapsed())});
+                let body = serde_json::json!({"initMs": millis(*init), "tookMs": millis(at.elapsed())});
                 answer(StatusCode::OK, &body.to_string())
             }
-            Ok(Err(failure)) => answer(StatusCode::SERVICE_UNAVAILABLE, &failure),
-            Err(_) => answer(StatusCode::SERVICE_UNAVAILABLE, "the pod is going"),
+            Some(Err(failure)) => answer(StatusCode::SERVICE_UNAVAILABLE, failure),
+            None => going(),
         }
+    }
+
+    /// Makes the pod that function's, if it is nobody's, and gives where the verdict will be.
+    fn take(&self, config: Config, at: Instant) -> Result<watch::Receiver<Option<Verdict>>, Vain> {
+        let mut state = self.state.lock();
+        let claims = match &*state {
+            State::Taken(taken) if taken.is(&config.identity) => return Ok(taken.verdict.clone()),
+            State::Taken(_) => return Err(Vain::Taken),
+            State::Open(claims) => claims,
+        };
+        let (told, verdict) = watch::channel(None);
+        let Identity { function, revision, .. } = &config.identity;
+        let now =
+            Taken { function: function.clone(), revision: revision.clone(), at, verdict: verdict.clone() };
+        let sent = claims.try_send(Claim { config: Box::new(config), at, verdict: told });
+        *state = State::Taken(now);
+        sent.map(|()| verdict).map_err(|_| Vain::Going)
+    }
+
+    /// Whether the pod has been claimed.
+    fn is_taken(&self) -> bool {
+        matches!(&*self.state.lock(), State::Taken(_))
+    }
+
+    /// Whether nobody's claim is heard any more.
+    fn is_closed(&self, now: Instant) -> bool {
+        matches!(&*self.state.lock(), State::Taken(taken) if now - taken.at > SHARED)
     }
 
     fn open(&self, sealed: &[u8], proof: &str) -> Result<Config, String> {
@@ -102,8 +156,20 @@ impl Desk {
     }
 }
 
+// === impl Taken ===
+
+impl Taken {
+    fn is(&self, identity: &Identity) -> bool {
+        self.function == identity.function && self.revision == identity.revision
+    }
+}
+
 fn taken() -> Response<Answer> {
     answer(StatusCode::CONFLICT, "the pod is a function's already")
+}
+
+fn going() -> Response<Answer> {
+    answer(StatusCode::SERVICE_UNAVAILABLE, "the pod is going")
 }
 
 fn answer(status: StatusCode, text: &str) -> Response<Answer> {
@@ -111,4 +177,37 @@ fn answer(status: StatusCode, text: &str) -> Response<Answer> {
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pool::config::tests::{pool, ticket};
+
+    fn claim(desk: &Desk, function: &str) -> Result<watch::Receiver<Option<Verdict>>, Vain> {
+        let mut variables = ticket(&[]);
+        for (name, value) in &mut variables {
+            if name == "FLINT_FUNCTION" {
+                *value = function.to_owned();
+            }
+        }
+        desk.take(desk.config.with_ticket(variables).unwrap(), Instant::now())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pod_is_one_functions_for_ever_and_soon_closed_to_latecomers() {
+        let (desk, mut claims) = Desk::new(Arc::new(pool()));
+        assert!(!desk.is_taken());
+        let mut first = claim(&desk, "cart").unwrap();
+        let mut second = claim(&desk, "cart").unwrap();
+        assert_eq!(claim(&desk, "checkout").unwrap_err(), Vain::Taken);
+        assert_eq!(claims.try_recv().unwrap().verdict.send(Some(Ok(Duration::ZERO))), Ok(()));
+        assert!(claims.try_recv().is_err(), "one instance comes of it");
+        for verdict in [&mut first, &mut second] {
+            assert_eq!(*verdict.wait_for(Option::is_some).await.unwrap(), Some(Ok(Duration::ZERO)));
+        }
+        assert!(!desk.is_closed(Instant::now()));
+        tokio::time::advance(SHARED + Duration::from_millis(1)).await;
+        assert!(desk.is_closed(Instant::now()));
+    }
 }

@@ -44,7 +44,7 @@ fn revision(pool: &Pool, name: &str) -> Arc<Deployment> {
 }
 
 fn known(function: Arc<Function>, runtime: &Arc<Runtime>, deployment: Option<Arc<Deployment>>) -> Known {
-    Known { function, runtime: Arc::clone(runtime), deployment }
+    Known { function, runtime: Arc::clone(runtime), deployment, beside: Vec::new() }
 }
 
 fn planned(functions: Vec<Known>, pools: Vec<Arc<Deployment>>, lately: u32) -> Plan {
@@ -89,6 +89,23 @@ fn a_function_gets_a_ticket_when_its_revision_has_proved_itself() {
     let tickets = tickets(verified);
     let content = tickets[&Key::new("shop", "cart")].as_ref().unwrap();
     assert_eq!((content.revision.as_str(), &content.pool), ("cart-1", &pool.name));
+}
+
+#[test]
+fn a_revision_with_a_share_of_the_requests_has_a_ticket_of_its_own() {
+    let runtime = runtime(2);
+    let pool = Pool::new(&settings(), &runtime, "shop");
+    let there = vec![Arc::new(deployment(&pool, 2))];
+    let mut unverified = Deployment::clone(&revision(&pool, "cart-3"));
+    unverified.metadata.annotations = None;
+    let known = Known {
+        beside: vec![revision(&pool, "cart-2"), Arc::new(unverified)],
+        ..known(function("cart", 0), &runtime, Some(revision(&pool, "cart-1")))
+    };
+    let plan = planned(vec![known], there, 0);
+    let revisions: Vec<&str> = plan.beside.values().map(|content| content.revision.as_str()).collect();
+    assert_eq!(revisions, ["cart-2"]);
+    assert_eq!(plan.tickets.len(), 1);
 }
 
 #[test]
