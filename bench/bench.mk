@@ -1,6 +1,6 @@
 # Benchmarks. They print tables and write bench/results; bench/README.md says what makes a run valid. Each takes less than five minutes.
 
-.PHONY: bench bench-tools bench-proxy bench-stream bench-open bench-many bench-whole bench-fairness bench-cold-start bench-languages bench-apply bench-switch bench-scale bench-sources bench-dev
+.PHONY: bench bench-tools bench-proxy bench-stream bench-open bench-many bench-whole bench-fairness bench-cold-start bench-cold-start-python bench-burst bench-climb bench-languages bench-apply bench-switch bench-scale bench-sources bench-dev
 
 bench: bench-proxy bench-stream bench-open bench-many bench-whole bench-fairness ## the data plane beside nginx: CPU, streams, latency at a rate, many functions, the watchdog, fairness
 
@@ -30,18 +30,31 @@ bench-whole: bench-tools ## gateway and watchdog together
 bench-fairness: bench-tools ## one function's p99 while others misbehave
 	$(rig) fairness --gateway $(bin)/flint-gateway
 
-bench_functions := trivial python
-bench-cold-start: ## from zero to the first answer, beside plain Kubernetes
+# on_cluster BENCHMARK FUNCTION ARGUMENTS: on the cluster of KUBECONFIG with Flint on it.
+on_cluster = . $(BUILD)/images.env; export FLINT_URL=$$($(MAKE) -s url) REGISTRY TAG KUBECTL=$(kubectl) BENCH=$$(realpath $(bin)/flint-bench); \
+	$(if $(local_cluster),export FLINT_AUDIT_LOG=$$(e2e/cluster/cluster audit-log);) bench/on-cluster $(1)
+
+# Four functions take turns, so that a round does not wait for one to be at zero again.
+bench-cold-start: ## from zero to the first answer, beside plain Kubernetes (4 minutes)
 	@$(call build_static,flint-bench)
-	@$(kubectl) create namespace flint-bench --dry-run=client -o yaml | $(kubectl) apply -f - >/dev/null
-	@$(kubectl) apply -n flint-bench -f bench/functions
-	@$(kubectl) wait -n flint-bench --for=condition=Ready --timeout=120s --all functions
-	@. $(BUILD)/images.env; url=$$($(MAKE) -s url); \
-		trap '$(kubectl) delete namespace flint-bench >/dev/null' EXIT; \
-		for function in $(bench_functions); do \
-			$(bin)/flint-bench cold-start --url $$url --function-namespace flint-bench \
-				--function-name bench-$$function --floor-image $$REGISTRY/flint-e2e-http:$$TAG; \
-		done
+	@$(call on_cluster,cold-start trivial -n 40 --copies 4 --gap 1.5)
+
+bench-cold-start-python: ## the same for Python (4 minutes)
+	@$(call build_static,flint-bench)
+	@$(call on_cluster,cold-start python -n 40 --copies 4 --gap 1.5)
+
+# One target for each Runtime: none takes longer than five minutes.
+bench-pool-%: ## the same from a warm pool: go, python, node, trivial (5 minutes each)
+	@$(call build_static,flint-bench)
+	@export POOL=4; $(call on_cluster,cold-start $* --pool -n 200 --copies 12 --gap 0.4 --floor-every 10)
+
+bench-burst: ## fifty functions at once with ten pods waiting (4 minutes)
+	@$(call build_static,flint-bench)
+	@export POOL=10; $(call on_cluster,burst go --pool 10 --functions 50 -n 2)
+
+bench-climb: ## from zero to a hundred instances (2 minutes)
+	@$(call build_static,flint-bench)
+	@$(call on_cluster,climb slow --clients 100 --seconds 60)
 
 bench-languages: ## from zero to the first answer by language, and what of it is the language's own
 	@$(call build_static,flint-bench)

@@ -64,6 +64,37 @@ pub(crate) async fn call_until_ok(url: &Url, patience: Duration) -> anyhow::Resu
     }
 }
 
+/// Waits until so many pods wait in pools and are ready.
+pub(crate) async fn waiting(pods: &Api<Pod>, count: usize, patience: Duration) -> anyhow::Result<()> {
+    let start = Instant::now();
+    let list = ListParams::default().labels("flint.dev/pool");
+    loop {
+        let waiting = pods.list(&list).await?.items;
+        let ready = waiting.iter().filter(|pod| is_ready(pod)).count();
+        if ready >= count {
+            return Ok(());
+        }
+        if start.elapsed() > patience {
+            bail!(
+                "{ready} and not {count} pods wait in pools after {patience:?}: set spec.pool.size of the Runtime"
+            );
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Whether the pod's status says so.
+pub(crate) fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_deref());
+    let mut conditions = conditions.unwrap_or_default().iter();
+    conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
+
+/// The time since then, in milliseconds.
+pub(crate) fn milliseconds(since: Instant) -> f64 {
+    since.elapsed().as_secs_f64() * 1000.0
+}
+
 // === impl Url ===
 
 impl Url {

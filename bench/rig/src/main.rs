@@ -8,18 +8,23 @@ mod apply;
 mod attack;
 mod backend;
 mod bootstrap;
+mod burst;
 mod calls;
+mod climb;
 mod cluster;
 mod cold;
 mod compare;
+mod copies;
 mod cores;
 mod dev;
 mod external;
 mod fairness;
+mod floor;
 mod idle;
 mod languages;
 mod load;
 mod payload;
+mod phases;
 mod plot;
 mod process;
 mod report;
@@ -49,6 +54,8 @@ enum Benchmark {
     External(external::External),
     Scale(scale::Scale),
     ColdStart(cold::Cold),
+    Burst(burst::Burst),
+    Climb(climb::Climb),
     Apply(apply::Apply),
     Switch(switch::Switch),
     Sources(sources::Sources),
@@ -91,6 +98,8 @@ fn main() -> anyhow::Result<()> {
         Benchmark::External(external) => external.run(),
         Benchmark::Scale(scale) => wait(scale.run()),
         Benchmark::ColdStart(cold) => wait(cold.run()),
+        Benchmark::Burst(burst) => wait(burst.run()),
+        Benchmark::Climb(climb) => wait(climb.run()),
         Benchmark::Apply(apply) => wait(apply.run()),
         Benchmark::Switch(switch) => wait(switch.run()),
         Benchmark::Sources(sources) => wait(sources.run()),
