@@ -35,7 +35,8 @@ impl Registry {
             .expect("a file");
         let mut command = Command::new("docker-registry");
         command.arg("serve").arg(folder.path().join("config.yaml"));
-        command.stdin(Stdio::null()).kill_on_drop(true);
+        // Whoever has no login is told so each time, and so is its log.
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
         let process = command.spawn().expect("docker-registry starts");
         eventually("the registry", PATIENCE, || async {
             tokio::net::TcpStream::connect(ON_NODES).await.map(drop)
