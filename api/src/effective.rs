@@ -43,11 +43,12 @@ pub const DEFAULT_UNLIMITED_TARGET: f64 = 100.0;
 pub const DEFAULT_RPS_TARGET: f64 = 200.0;
 
 impl Effective {
-    /// Fills in the defaults. `runtime` is the Runtime that the Function names; without one (an image) the mode is http.
+    /// Fills in the defaults. `runtime` is the Runtime that the Function names; without one (an image) the mode is
+    /// the Function's own, or http.
     #[must_use]
     pub fn new(function: &Function, runtime: Option<&Runtime>) -> Self {
         let spec = &function.spec;
-        let mode = runtime.map_or(Mode::Http, |runtime| runtime.spec.mode);
+        let mode = runtime.map_or(spec.mode.unwrap_or(Mode::Http), |runtime| runtime.spec.mode);
         let concurrency = spec.concurrency.unwrap_or(match mode {
             Mode::Lambda | Mode::Process => 1,
             Mode::Http => 100,
@@ -138,6 +139,8 @@ mod tests {
         assert_eq!(concurrency(Some(&runtime(Mode::Process))), 1);
         assert_eq!(concurrency(Some(&runtime(Mode::Http))), 100);
         assert_eq!(concurrency(None), 100, "an image serves HTTP");
+        let spec = FunctionSpec { mode: Some(Mode::Lambda), ..FunctionSpec::default() };
+        assert_eq!(Effective::new(&function(spec), None).concurrency, 1, "unless it is made for Lambda");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Duration,
+    Duration, Mode,
     rules::{duration, forbidden, free_port, image, invalid, invalid_at, object_name, required},
 };
 
@@ -106,6 +106,14 @@ pub use traffic::{Canary, RevisionRef, Sticky, TrafficTarget};
         "port goes with image only: remove it (a Runtime names the port of its own program)"
     ),
     validation = forbidden(
+        ".mode", "has(self.image) || !has(self.mode)",
+        "mode goes with image only: remove it (a Runtime says how its own code is spoken to)"
+    ),
+    validation = forbidden(
+        ".port", "!has(self.mode) || self.mode != 'lambda' || !has(self.port)",
+        "an image in lambda mode serves no port, it asks for its work: remove port, or write mode: http"
+    ),
+    validation = forbidden(
         ".command", "has(self.image) || !has(self.command)",
         "command goes with image only: remove it, or name the program in handler"
     ),
@@ -158,6 +166,11 @@ pub struct FunctionSpec {
     #[schemars(length(max = 512))]
     #[x_kube(validation = image())]
     pub image: Option<String>,
+    /// How the image is spoken to: `http`, the default, or `lambda` for an image that is made for AWS Lambda, whose program asks for
+    /// its work at AWS_LAMBDA_RUNTIME_API.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = invalid("self != 'process'", "an image is spoken to by http or lambda: write one of them, or remove mode"))]
+    pub mode: Option<Mode>,
     /// The port that the container serves. Default 8080.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65535))]

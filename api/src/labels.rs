@@ -10,6 +10,8 @@ pub const PACKAGE: &str = "flint.dev/package";
 pub const BUILD: &str = "flint.dev/build";
 /// Annotation on a Function: `v1` asks for API Gateway v1.0 events.
 pub const EVENT_FORMAT: &str = "flint.dev/event-format";
+/// Annotation of a Function of lambda mode: its routes, such as `GET /users/{id}, POST /users`, which its events name as API Gateway's do.
+pub const ROUTES: &str = "flint.dev/routes";
 /// The pool that a pod waits in.
 pub const POOL: &str = "flint.dev/pool";
 /// The pool that an instance waited in before it was claimed.

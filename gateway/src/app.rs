@@ -198,6 +198,11 @@ impl Gateway {
 
         let log = config.access_log.then(|| LogWriter::start(std::io::stdout())).transpose()?;
         let going_hub = Arc::clone(&hub);
+        let following = config
+            .settings
+            .credentials
+            .clone()
+            .map(|credentials| tokio::spawn(async move { credentials.follow().await }));
         let shared = Arc::new(Shared {
             tables,
             hub,
@@ -252,8 +257,8 @@ impl Gateway {
         }
         let _ = admin_server.await;
         keeping.abort();
-        if let Some(claiming) = claiming {
-            claiming.abort();
+        for task in [claiming, following].into_iter().flatten() {
+            task.abort();
         }
         if let Some(log) = log {
             // Blocks until standard output took what is left, or is gone.

@@ -1,12 +1,17 @@
 //! The command line: every flag is an environment variable too.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use clap::Parser;
 use flint_api::Duration;
 use flint_telemetry::Format;
 
-use crate::{app::Config, control::Link, front::Settings};
+use crate::{
+    app::Config,
+    control::Link,
+    credentials::{self, Credentials},
+    front::Settings,
+};
 
 /// Flint's gateway: routes requests to functions, holds them while instances start, and fires schedules.
 #[derive(Clone, Debug, Parser)]
@@ -58,6 +63,10 @@ pub struct Args {
     /// How long a tunnel (WebSocket) or a streamed answer may say nothing.
     #[arg(long, env = "FLINT_IDLE_TIMEOUT", default_value = "5m")]
     pub idle_timeout: Duration,
+    /// A file of access keys in the form of AWS's credentials file: Lambda's Invoke then asks for a signature by one of them. It is
+    /// read again when it changes.
+    #[arg(long, env = "FLINT_INVOKE_CREDENTIALS_FILE")]
+    pub invoke_credentials_file: Option<PathBuf>,
     /// After SIGTERM: how long new connections are still taken, so that everybody hears that this gateway is going.
     #[arg(long, env = "FLINT_DRAIN_DELAY", default_value = "5s")]
     pub drain_delay: Duration,
@@ -88,8 +97,12 @@ pub const EX_USAGE: u8 = 64;
 
 impl Args {
     /// What the gateway goes by. The rest (logs, source of functions) is the program's own business.
-    #[must_use]
-    pub fn config(&self) -> Config {
+    ///
+    /// # Errors
+    /// When a file that a flag names cannot be used.
+    pub fn config(&self) -> Result<Config, credentials::Error> {
+        let credentials =
+            self.invoke_credentials_file.as_deref().map(Credentials::read).transpose()?.map(Arc::new);
         let Self {
             listen,
             admin_listen,
@@ -106,6 +119,7 @@ impl Args {
             header_limit,
             connections,
             idle_timeout,
+            invoke_credentials_file: _,
             drain_delay,
             drain_timeout,
             access_log,
@@ -114,7 +128,7 @@ impl Args {
             log_level: _,
             log_format: _,
         } = self;
-        Config {
+        Ok(Config {
             listen: *listen,
             admin_listen: *admin_listen,
             workers: *workers,
@@ -128,12 +142,13 @@ impl Args {
                 lambda_body_limit: *lambda_body_limit,
                 body_limit: (*body_limit > 0).then_some(*body_limit),
                 idle_timeout: idle_timeout.get(),
+                credentials,
             },
             header_limit: *header_limit,
             connections: *connections,
             drain_delay: drain_delay.get(),
             drain_timeout: drain_timeout.get(),
             access_log: *access_log,
-        }
+        })
     }
 }

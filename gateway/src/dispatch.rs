@@ -340,7 +340,8 @@ fn prepare(function: &Function, lambda: bool, lead: Option<&Lead>, exchange: &mu
     let seen = &function.seen;
     if seen.mode == Mode::Lambda {
         if lambda {
-            headers.insert(names::INVOKE, HeaderValue::from_static("raw"));
+            let how = if exchange.streamed { "stream" } else { "raw" };
+            headers.insert(names::INVOKE, HeaderValue::from_static(how));
         } else if lead.and_then(|lead| lead.event_v1).unwrap_or(seen.event_v1) {
             headers.insert(names::EVENT_FORMAT, HeaderValue::from_static("v1"));
         }
@@ -422,9 +423,11 @@ fn watchdog_refusal(response: &Response<Body>, function: &Function) -> Option<Fa
 
 /// The contract's code in a watchdog's answer, for the log.
 fn own_code(response: &Response<Body>) -> Option<&'static str> {
-    use ErrorCode::{BadRequest, FunctionFailed, NotStartable, RequestTooLarge, StartTimeout, Timeout};
+    use ErrorCode::{
+        BadRequest, FunctionFailed, NoRoute, NotStartable, RequestTooLarge, StartTimeout, Timeout,
+    };
     let code = response.headers().get(names::ERROR)?;
-    [FunctionFailed, Timeout, RequestTooLarge, NotStartable, StartTimeout, BadRequest]
+    [FunctionFailed, Timeout, RequestTooLarge, NotStartable, StartTimeout, BadRequest, NoRoute]
         .into_iter()
         .map(ErrorCode::as_str)
         .find(|known| code == known)

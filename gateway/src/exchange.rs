@@ -53,6 +53,8 @@ pub struct Exchange {
     pub look_ahead: bool,
     /// It is Lambda's Invoke, or a schedule's.
     pub lambda: bool,
+    /// It is Lambda's InvokeWithResponseStream.
+    pub streamed: bool,
     /// What keeps its client with a revision.
     pub cookie: Option<HeaderValue>,
     /// The number of its revision, where it is one of several.
@@ -120,6 +122,7 @@ impl Exchange {
             look_ahead,
             replaces,
             lambda: false,
+            streamed: false,
             path: Path::Unchanged,
             cookie: None,
             version: None,

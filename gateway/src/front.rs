@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use flint_api::Mode;
 use flint_core::{
     route::{self, Miss, Path, Route},
@@ -23,6 +24,7 @@ use hyper::body::Incoming;
 
 use crate::{
     access::{AccessLog, FLUSH_EVERY, LogSender},
+    credentials::Credentials,
     dispatch::{Call, Client},
     exchange::{self, Answer, Exchange},
     function::Function,
@@ -65,6 +67,8 @@ pub struct Settings {
     pub body_limit: Option<u64>,
     /// How long a tunnel or a streamed answer may say nothing.
     pub idle_timeout: Duration,
+    /// Whose signatures Lambda's Invoke asks for; without them everybody may call it.
+    pub credentials: Option<Arc<Credentials>>,
 }
 
 /// A worker's own part of the data plane. Nothing of it leaves the worker's thread.
@@ -137,16 +141,36 @@ impl Front {
         connection: &Connection,
         mut exchange: Box<Exchange>,
     ) -> Response<Answer> {
-        match self.prepare(connection, &mut exchange) {
+        let settings = &self.shared.settings;
+        let target = self.target(&exchange.parts);
+        let invoke =
+            matches!(target, Err(Miss::UnknownInvoke(_)) | Ok(Target::Call { way: Way::Invoke { .. }, .. }));
+        let incoming = if invoke {
+            exchange.dialect = Dialect::Lambda;
+            match &settings.credentials {
+                Some(credentials) => match Box::pin(self.believe(credentials, &exchange, incoming)).await {
+                    Ok(body) => Payload::Read(body),
+                    Err((dialect, refusal)) => {
+                        exchange.dialect = dialect;
+                        return self.refuse(exchange, &refusal);
+                    }
+                },
+                None => Payload::Coming(incoming),
+            }
+        } else {
+            Payload::Coming(incoming)
+        };
+        match self.prepare(target, connection, &mut exchange) {
             Ok(Prepared::Call { function, passage, lambda, lead }) => {
                 let client = Client::of(&mut exchange.parts, passage);
                 let limit = match function.seen.mode {
-                    Mode::Lambda => Some(self.shared.settings.lambda_body_limit),
-                    Mode::Http | Mode::Process => self.shared.settings.body_limit,
+                    Mode::Lambda => Some(settings.lambda_body_limit),
+                    Mode::Http | Mode::Process => settings.body_limit,
                 };
-                let body = match limit {
-                    Some(limit) => Body::limited(incoming, limit),
-                    None => Body::incoming(incoming),
+                let body = match (incoming, limit) {
+                    (Payload::Coming(incoming), Some(limit)) => Body::limited(incoming, limit),
+                    (Payload::Coming(incoming), None) => Body::incoming(incoming),
+                    (Payload::Read(body), _) => Body::full(body),
                 };
                 if let (Some(length), Some(limit)) = (body.declared(), limit)
                     && length > limit
@@ -162,22 +186,19 @@ impl Front {
     }
 
     /// Finds the function and makes the request ready for it.
-    fn prepare(&self, connection: &Connection, exchange: &mut Exchange) -> Result<Prepared, Refusal> {
-        let target = self.target(&exchange.parts);
-        if matches!(target, Err(Miss::UnknownInvoke(_))) {
-            exchange.dialect = Dialect::Lambda;
-        }
-        let target = target.map_err(missed)?;
-        let Target::Call { function, qualifier, way } = target else {
+    fn prepare(
+        &self,
+        target: Result<Target, Miss>,
+        connection: &Connection,
+        exchange: &mut Exchange,
+    ) -> Result<Prepared, Refusal> {
+        let Target::Call { function, qualifier, way } = target.map_err(missed)? else {
             return Err(Refusal {
                 code: ErrorCode::NotImplemented,
                 message: "asynchronous invocations are not served yet: call /function/NAME and wait".into(),
             });
         };
-        let lambda = matches!(way, Way::Invoke);
-        if lambda {
-            exchange.dialect = Dialect::Lambda;
-        }
+        let lambda = matches!(way, Way::Invoke { .. });
         let headers = &exchange.parts.headers;
         let named = match &qualifier {
             Some(named) => Some(Cow::Borrowed(named.as_str())),
@@ -214,7 +235,13 @@ impl Front {
                 exchange.path = path;
                 Ok(Prepared::Call { function, passage, lambda: false, lead })
             }
-            Way::Invoke => {
+            Way::Invoke { streamed } => {
+                if streamed && function.seen.mode != Mode::Lambda {
+                    let message = "InvokeWithResponseStream is for functions of lambda mode: call /function/NAME, whose answers \
+                                   stream by themselves";
+                    return Err(Refusal { code: ErrorCode::BadRequest, message: message.into() });
+                }
+                exchange.streamed = streamed;
                 exchange.path = exchange::Path::Root;
                 Ok(Prepared::Call { function, passage, lambda: true, lead: None })
             }
@@ -256,8 +283,9 @@ impl Front {
                 let qualifier = qualifier.map(Cow::into_owned);
                 Target::Call { function, qualifier, way: Way::Http { path, lead: None } }
             }
-            Route::Invoke { function, qualifier } => {
-                Target::Call { function, qualifier: qualifier.map(Cow::into_owned), way: Way::Invoke }
+            Route::Invoke { function, qualifier, streamed } => {
+                let way = Way::Invoke { streamed };
+                Target::Call { function, qualifier: qualifier.map(Cow::into_owned), way }
             }
             Route::Async { .. } => Target::Async,
         })
@@ -302,7 +330,13 @@ enum Target {
 /// How a function is called.
 enum Way {
     Http { path: exchange::Path, lead: Option<Arc<Lead>> },
-    Invoke,
+    Invoke { streamed: bool },
+}
+
+/// A request's body: on its way, or read because its signature covers it.
+enum Payload {
+    Coming(Incoming),
+    Read(Bytes),
 }
 
 enum Prepared {

@@ -35,7 +35,15 @@ fn main() -> ExitCode {
     // A second provider in the process would be a mistake of ours; the first one serves all the same.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let outcome = runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(run(args)));
+    let config = match args.config() {
+        Ok(config) => config,
+        Err(error) => {
+            tracing::error!(error = format!("{:#}", anyhow::Error::from(error)), "wrong configuration");
+            return ExitCode::from(EX_USAGE);
+        }
+    };
+    let outcome =
+        runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(run(args, config)));
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -45,7 +53,7 @@ fn main() -> ExitCode {
     }
 }
 
-async fn run(args: Args) -> anyhow::Result<()> {
+async fn run(args: Args, mut config: Config) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let shutdown = async move {
@@ -54,7 +62,6 @@ async fn run(args: Args) -> anyhow::Result<()> {
             _ = interrupt.recv() => {}
         }
     };
-    let mut config = args.config();
     config.connections = allowed(&config);
     let admin = Admin::new()?;
     let registry = admin.registry.clone();

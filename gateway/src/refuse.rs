@@ -18,6 +18,8 @@ pub enum Dialect {
     Http,
     /// A client of Lambda's Invoke: AWS SDKs read the type from a header and the message from the body's top.
     Lambda,
+    /// The same, whose signature is not good: the type is AWS's name for that.
+    Unsigned(&'static str),
 }
 
 const FLINT_ERROR: HeaderName = HeaderName::from_static(ERROR_HEADER);
@@ -57,7 +59,7 @@ fn text(refusal: &Refusal, request_id: &HeaderValue, dialect: Dialect) -> Respon
     let request_id = request_id.to_str().unwrap_or_default();
     let body = match dialect {
         Dialect::Http => code.body(message, request_id),
-        Dialect::Lambda => lambda_body(*code, message, request_id),
+        Dialect::Lambda | Dialect::Unsigned(_) => lambda_body(*code, message, request_id),
     };
     let mut response = Response::new(body);
     *response.status_mut() = code.status();
@@ -67,8 +69,13 @@ fn text(refusal: &Refusal, request_id: &HeaderValue, dialect: Dialect) -> Respon
     if *code == ErrorCode::TooManyRequests {
         headers.insert(header::RETRY_AFTER, RETRY_AFTER);
     }
-    if dialect == Dialect::Lambda {
-        headers.insert(AMZN_ERROR_TYPE, HeaderValue::from_static(lambda_type(*code)));
+    let lambda_type = match dialect {
+        Dialect::Http => None,
+        Dialect::Lambda => Some(lambda_type(*code)),
+        Dialect::Unsigned(name) => Some(name),
+    };
+    if let Some(name) = lambda_type {
+        headers.insert(AMZN_ERROR_TYPE, HeaderValue::from_static(name));
     }
     response
 }
@@ -101,6 +108,7 @@ const fn lambda_type(code: ErrorCode) -> &'static str {
         ErrorCode::TooManyRequests => "TooManyRequestsException",
         ErrorCode::NotStartable => "ResourceNotReadyException",
         ErrorCode::BadRequest => "InvalidParameterValueException",
+        ErrorCode::Forbidden => "AccessDeniedException",
         _ => "ServiceException",
     }
 }

@@ -32,6 +32,7 @@ use crate::{
 mod apply;
 mod backoff;
 mod design;
+mod lambda_image;
 mod news;
 mod orphans;
 mod plan;

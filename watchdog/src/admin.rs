@@ -1,4 +1,4 @@
-//! The admin port: `/healthz`, `/readyz`, `/metrics`, `/drained` for the container beside us, and claims.
+//! The admin port: `/healthz`, `/readyz`, `/metrics`, `/drained` and `/beside` for the container beside us, and claims.
 
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -111,6 +111,12 @@ async fn answer(instance: &Instance, request: &Request<Incoming>) -> Response<An
             }
             text(StatusCode::OK, "drained\n".to_owned())
         }
+        "/beside" => match instance.beside.asked() {
+            true => text(StatusCode::OK, "it may live\n".to_owned()),
+            false => {
+                text(StatusCode::SERVICE_UNAVAILABLE, "its invocation overran its deadline\n".to_owned())
+            }
+        },
         "/healthz" => text(StatusCode::OK, "ok\n".to_owned()),
         "/readyz" if instance.gate.is_closing() => {
             text(StatusCode::SERVICE_UNAVAILABLE, "draining\n".to_owned())
@@ -122,7 +128,7 @@ async fn answer(instance: &Instance, request: &Request<Incoming>) -> Response<An
         "/metrics" => text(StatusCode::OK, instance.metrics_page()),
         _ => text(
             StatusCode::NOT_FOUND,
-            "there are /healthz, /readyz, /metrics and /drained here\n".to_owned(),
+            "there are /healthz, /readyz, /metrics, /drained and /beside here\n".to_owned(),
         ),
     }
 }

@@ -34,7 +34,7 @@ pub struct Child {
 
 /// Ends a child from anywhere, also after the one who waits for it took it.
 #[derive(Clone, Copy, Debug)]
-pub struct Handle(Pid);
+pub struct Handle(Option<Pid>);
 
 /// Why a program cannot be started.
 #[derive(Debug, thiserror::Error)]
@@ -128,7 +128,7 @@ impl Child {
     /// Ends it from elsewhere.
     #[must_use]
     pub fn handle(&self) -> Handle {
-        Handle(self.pid)
+        Handle(Some(self.pid))
     }
 
     /// How it ended. To be awaited as often as needed, until it has said so once.
@@ -143,24 +143,32 @@ impl Handle {
     /// A handle for tests that end nobody.
     #[cfg(test)]
     pub(crate) fn of(pid: i32) -> Self {
-        Self(Pid::from_raw(pid))
+        Self(Some(Pid::from_raw(pid)))
     }
 
-    /// The process id.
+    /// A handle of a process that is not ours to end.
+    pub(crate) const fn nobody() -> Self {
+        Self(None)
+    }
+
+    /// The process id; 0 is nobody's.
     #[must_use]
     pub fn pid(self) -> i32 {
-        self.0.as_raw()
+        self.0.map_or(0, Pid::as_raw)
     }
 
     /// Asks it to end.
     pub fn terminate(self) {
-        let _ = killpg(self.0, Signal::SIGTERM);
+        if let Some(pid) = self.0 {
+            let _ = killpg(pid, Signal::SIGTERM);
+        }
     }
 
     /// Ends it and everything that it started, wherever that moved to.
     pub fn kill(self) {
-        let strays = tree::descendants(self.0.as_raw());
-        let _ = killpg(self.0, Signal::SIGKILL);
+        let Some(pid) = self.0 else { return };
+        let strays = tree::descendants(pid.as_raw());
+        let _ = killpg(pid, Signal::SIGKILL);
         tree::kill(&strays);
     }
 }

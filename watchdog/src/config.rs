@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use flint_core::paths::{self, Paths};
 use flint_core::wire;
 use http::Uri;
 
@@ -27,6 +28,10 @@ pub struct Config {
     pub handler: String,
     /// http mode: the port that the child or the container serves.
     pub upstream_port: u16,
+    /// lambda mode: where a container beside us finds the Runtime API, on loopback; `None` where we start the child.
+    pub runtime_api_port: Option<u16>,
+    /// lambda mode: the routes that events name; `None` where the function takes every path.
+    pub routes: Option<Paths<String>>,
     /// The function's timeout.
     pub timeout: Duration,
     /// Requests at a time; `None` is no limit.
@@ -140,7 +145,13 @@ impl Config {
             .parsed("FLINT_MODE", "lambda, http or process")?
             .ok_or(ConfigError::Missing("FLINT_MODE"))?;
         let command = command(&vars, "FLINT_COMMAND")?;
-        if command.is_empty() && mode != ModeKind::Http {
+        let runtime_api_port: Option<u16> = vars.parsed("FLINT_RUNTIME_API_PORT", "a port")?;
+        if runtime_api_port.is_some() && (mode != ModeKind::Lambda || !command.is_empty()) {
+            return Err(ConfigError::Conflict(
+                "FLINT_RUNTIME_API_PORT is for a container beside us in lambda mode, and FLINT_COMMAND for a child",
+            ));
+        }
+        if command.is_empty() && mode != ModeKind::Http && runtime_api_port.is_none() {
             return Err(ConfigError::Conflict(
                 "FLINT_COMMAND is empty: lambda and process mode need a program to start",
             ));
@@ -165,6 +176,8 @@ impl Config {
             command: command.into_iter().map(|item| item.replace("{handler}", &handler)).collect(),
             handler,
             upstream_port: vars.parsed("FLINT_UPSTREAM_PORT", "a port")?.unwrap_or(8080),
+            runtime_api_port,
+            routes: routes(&vars)?,
             timeout: Duration::from_millis(timeout_ms),
             concurrency: (concurrency > 0).then_some(concurrency),
             memory_bytes: vars.parsed("FLINT_MEMORY_BYTES", "a number of bytes")?.filter(|bytes| *bytes > 0),
@@ -233,6 +246,14 @@ fn key(vars: &Vars) -> Result<Key, ConfigError> {
     let function = vars.text("FLINT_FUNCTION")?.unwrap_or_default();
     let namespace_key = vars.text("FLINT_NAMESPACE_KEY")?;
     Ok(namespace_key.map_or_else(Key::default, |key| Key(wire::instance_key_of(&key, &function))))
+}
+
+/// `GET /users/{id}, POST /users`, as the Function's annotation has it.
+fn routes(vars: &Vars) -> Result<Option<Paths<String>>, ConfigError> {
+    let name = "FLINT_ROUTES";
+    let Some(value) = vars.text(name)? else { return Ok(None) };
+    let expected = "METHOD /path, separated by commas";
+    paths::routes(&value).map(Some).map_err(|_| ConfigError::Invalid { name, value, expected })
 }
 
 fn package(vars: &Vars) -> Result<Option<PackageSource>, ConfigError> {

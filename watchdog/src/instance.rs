@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::beside::Beside;
 use crate::child::Reaper;
 use crate::config::Config;
 use crate::gate::Gate;
@@ -44,6 +45,8 @@ pub struct Instance {
     failure: watch::Sender<Option<Failure>>,
     /// The children alive, for memory and the end.
     children: Mutex<Vec<i32>>,
+    /// Whether the container beside us may live.
+    pub(crate) beside: Beside,
     /// Counts the requests whose ids had to be changed.
     renamed: AtomicUsize,
 }
@@ -109,6 +112,7 @@ impl Instance {
             health: watch::Sender::new(Health::NotReady("starting")),
             failure: watch::Sender::new(None),
             children: Mutex::default(),
+            beside: Beside::default(),
             renamed: AtomicUsize::new(0),
             config,
         }
@@ -199,6 +203,10 @@ impl Instance {
 
     /// The most memory that the function has used so far.
     pub fn memory_peak(&self) -> Option<u64> {
+        // What a container beside us uses is not seen from here.
+        if self.config.command.is_empty() {
+            return None;
+        }
         self.memory.peak(&self.children.lock(), Instant::now())
     }
 

@@ -6,6 +6,7 @@
 mod admin;
 pub mod announce;
 pub mod answer;
+mod beside;
 pub mod child;
 pub mod config;
 pub mod gate;

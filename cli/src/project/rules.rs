@@ -129,6 +129,16 @@ impl Rules {
             "port goes with image only: remove it (a Runtime names the port of its own program)",
         );
         self.hold(
+            image || spec.mode.is_none(),
+            "spec.mode",
+            "mode goes with image only: remove it (a Runtime says how its own code is spoken to)",
+        );
+        self.hold(
+            spec.mode != Some(flint_api::Mode::Lambda) || spec.port.is_none(),
+            "spec.port",
+            "an image in lambda mode serves no port, it asks for its work: remove port, or write mode: http",
+        );
+        self.hold(
             image || spec.command.is_empty(),
             "spec.command",
             "command goes with image only: remove it, or name the program in handler",
@@ -161,6 +171,11 @@ impl Rules {
             spec.runtime_image.as_deref().is_none_or(is_image),
             "spec.runtimeImage",
             "write an image reference without spaces, such as registry.example.com/team/app:1.4",
+        );
+        self.hold(
+            spec.mode != Some(flint_api::Mode::Process),
+            "spec.mode",
+            "an image is spoken to by http or lambda: write one of them, or remove mode",
         );
         self.hold(!matches!(spec.port, Some(8012 | 8013)), "spec.port", "ports 8012 and 8013 belong to the watchdog in the same pod: let the code listen on another, such as 8080");
         for (list, quantities) in spec.resources.iter().flat_map(|resources| {

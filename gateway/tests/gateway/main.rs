@@ -10,6 +10,7 @@ mod draining;
 mod pools;
 mod retries;
 mod routing;
+mod signatures;
 mod streams;
 mod support;
 mod waiting;

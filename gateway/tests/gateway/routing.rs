@@ -9,18 +9,7 @@ use flint_api::Mode;
 use flint_gateway::function::Seen;
 use flint_testing::upstream::Upstream;
 
-use crate::support::{Running, answer, ask, function, get, header, post};
-
-/// An instance that answers with the request's head and body.
-async fn mirror() -> Upstream {
-    Upstream::start(|_, mut peer| async move {
-        while let Some(request) = peer.request().await {
-            let body = String::from_utf8_lossy(&request.body);
-            peer.ok(&format!("{}\n\n{body}", request.head.replace('\r', ""))).await;
-        }
-    })
-    .await
-}
+use crate::support::{Running, answer, ask, function, get, header, mirror, post};
 
 #[tokio::test]
 async fn a_request_reaches_the_function_without_its_prefix_and_without_private_fields() {
@@ -160,6 +149,23 @@ async fn lambdas_clients_get_lambdas_errors() {
         let answer = gateway.ask(&post(invoke, &format!("x-amz-invocation-type: {kind}\r\n"), "{}")).await;
         assert_eq!(answer.status, status, "{kind}");
     }
+}
+
+#[tokio::test]
+async fn invoke_with_response_stream_asks_for_the_stream_and_is_for_lambda_functions_alone() {
+    let mirror = mirror().await;
+    let path = "/2021-11-15/functions/hello/response-streaming-invocations?Qualifier=%24LATEST";
+    let lambda = Seen { mode: Mode::Lambda, ..function("hello") };
+    let gateway = Running::with(lambda, &[mirror.address()]).await;
+    let answer = gateway.ask(&post(path, "", "{}")).await;
+    assert!(answer.body.starts_with("POST / HTTP/1.1\n"), "{}", answer.body);
+    assert_eq!(header(&answer.body, "x-flint-invoke"), Some("stream"));
+    let gateway = Running::with(function("hello"), &[mirror.address()]).await;
+    let answer = gateway.ask(&post(path, "", "{}")).await;
+    assert_eq!(
+        (answer.status, answer.header("x-amzn-errortype")),
+        (400, Some("invalidparametervalueexception"))
+    );
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use flint_gateway::{
     source::Source,
 };
 use flint_telemetry::Admin;
-use flint_testing::upstream::Peer;
+use flint_testing::upstream::{Peer, Upstream};
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
@@ -60,6 +60,7 @@ pub(crate) fn config() -> Config {
             lambda_body_limit: 1024,
             body_limit: None,
             idle_timeout: Duration::from_secs(60),
+            credentials: None,
         },
         header_limit: 64 * 1024,
         connections: 1000,
@@ -256,4 +257,15 @@ impl Answer {
 pub(crate) fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     let mut fields = head.lines().filter_map(|line| line.split_once(": "));
     fields.find(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+}
+
+/// An instance that answers with the request's head and body.
+pub(crate) async fn mirror() -> Upstream {
+    Upstream::start(|_, mut peer| async move {
+        while let Some(request) = peer.request().await {
+            let body = String::from_utf8_lossy(&request.body);
+            peer.ok(&format!("{}\n\n{body}", request.head.replace('\r', ""))).await;
+        }
+    })
+    .await
 }

@@ -36,6 +36,8 @@ pub struct Context<'a> {
     pub function: &'a str,
     /// When the request came.
     pub time: jiff::Timestamp,
+    /// The name of the route that leads here, where the request itself names none.
+    pub route: Option<&'a str>,
 }
 
 /// The event of an HTTP request, as JSON bytes.
@@ -78,8 +80,9 @@ struct Route<'a> {
     parameters: BTreeMap<String, String>,
 }
 
-fn route(request: &Parts) -> Option<Route<'_>> {
-    let key = std::str::from_utf8(request.headers.get(ROUTE_HEADER)?.as_bytes()).ok()?;
+fn route<'a>(request: &'a Parts, context: Context<'a>) -> Option<Route<'a>> {
+    let named = request.headers.get(ROUTE_HEADER).and_then(|key| std::str::from_utf8(key.as_bytes()).ok());
+    let key = named.or(context.route)?;
     let pattern = paths::pattern_of(key);
     let parsed = paths::Pattern::parse(pattern).ok()?;
     let parameters = parsed.parameters(request.uri.path())?;

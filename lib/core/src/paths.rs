@@ -197,6 +197,44 @@ pub fn route_key(method: Option<&Method>, pattern: &str) -> String {
     format!("{} {pattern}", method.map_or("ANY", Method::as_str))
 }
 
+/// Reads routes as text has them: `GET /users/{id}, POST /users`, each by its name. `ANY`, or no method, is every method.
+///
+/// # Errors
+/// What is wrong with the first that cannot be read, and what to write instead.
+pub fn routes(text: &str) -> Result<Paths<String>, String> {
+    let mut entries = Vec::new();
+    for route in text.split(',').map(str::trim).filter(|route| !route.is_empty()) {
+        let (method, pattern) = route.split_once(' ').unwrap_or(("ANY", route));
+        let method = match method {
+            "ANY" => None,
+            name => Some(
+                known(name)
+                    .ok_or_else(|| format!("{name} is no method: write GET, POST, … or ANY in {route:?}"))?,
+            ),
+        };
+        let pattern = Pattern::parse(pattern.trim()).map_err(|error| error.to_string())?;
+        let key = route_key(method.as_ref(), &pattern.text);
+        entries.push((method, pattern, key));
+    }
+    if entries.is_empty() {
+        return Err("there is no route in it: write METHOD /path, separated by commas".to_owned());
+    }
+    Ok(Paths::new(entries))
+}
+
+fn known(name: &str) -> Option<Method> {
+    let methods = [
+        Method::GET,
+        Method::HEAD,
+        Method::POST,
+        Method::PUT,
+        Method::PATCH,
+        Method::DELETE,
+        Method::OPTIONS,
+    ];
+    methods.into_iter().find(|method| method == name)
+}
+
 /// The pattern in a route's name.
 #[must_use]
 pub fn pattern_of(route_key: &str) -> &str {
@@ -298,6 +336,22 @@ mod tests {
         assert_eq!(route_key(None, DEFAULT), "$default");
         assert_eq!(pattern_of("GET /users/{id}"), "/users/{id}");
         assert_eq!(pattern_of(DEFAULT), DEFAULT);
+    }
+
+    #[test]
+    fn routes_are_read_from_a_line_and_what_is_wrong_is_said() {
+        let routes = routes("GET /{code}, POST /,/health").unwrap();
+        let key = |method, path| routes.find(&method, path).map(|(_, key)| key.as_str());
+        assert_eq!(key(Method::GET, "/abc"), Some("GET /{code}"));
+        assert_eq!(key(Method::POST, "/"), Some("POST /"));
+        assert_eq!(key(Method::PUT, "/health"), Some("ANY /health"));
+        assert_eq!(key(Method::GET, "/a/b"), None);
+        for (text, words) in
+            [("", "no route"), ("get /a", "get is no method"), ("GET a", "begins with a slash")]
+        {
+            let error = super::routes(text).unwrap_err();
+            assert!(error.contains(words), "{text}: {error}");
+        }
     }
 
     proptest! {

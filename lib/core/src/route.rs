@@ -8,6 +8,12 @@ use std::borrow::Cow;
 
 use http::Method;
 
+/// Lambda's calls: whether the answer is streamed, and what stands before and behind the function's name.
+const INVOKES: [(bool, &str, &str); 2] = [
+    (false, "/2015-03-31/functions/", "/invocations"),
+    (true, "/2021-11-15/functions/", "/response-streaming-invocations"),
+];
+
 /// The namespace of an address that names none.
 pub const DEFAULT_NAMESPACE: &str = "default";
 
@@ -29,6 +35,8 @@ pub enum Route<'a, F> {
         function: F,
         /// Lambda's qualifier: an alias, a number, or `$LATEST`.
         qualifier: Option<Cow<'a, str>>,
+        /// `InvokeWithResponseStream`: the answer comes as a stream of events.
+        streamed: bool,
     },
     /// An invocation that answers 202 and works later.
     Async {
@@ -107,14 +115,19 @@ pub fn route<'a, F>(
         let (function, qualifier) = find(split_segment(rest).0, &lookup)?;
         return Ok(Route::Async { function, qualifier });
     }
-    if let Some(rest) = request.path_and_query.strip_prefix("/2015-03-31/functions/")
-        && request.method == Method::POST
-    {
-        let (segment, rest) = split_segment(rest);
-        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
-        if rest == "/invocations" {
-            return find_invoke(segment, query, &lookup)
-                .map(|(function, qualifier)| Route::Invoke { function, qualifier });
+    for (streamed, prefix, end) in INVOKES {
+        if let Some(rest) = request.path_and_query.strip_prefix(prefix)
+            && request.method == Method::POST
+        {
+            let (segment, rest) = split_segment(rest);
+            let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+            if rest == end {
+                return find_invoke(segment, query, &lookup).map(|(function, qualifier)| Route::Invoke {
+                    function,
+                    qualifier,
+                    streamed,
+                });
+            }
         }
     }
     match host {
@@ -395,7 +408,7 @@ mod tests {
     fn invoke(address: &str) -> Option<Option<String>> {
         let path = format!("/2015-03-31/functions/{address}");
         match ask(&Method::POST, &path, "h") {
-            Ok(Route::Invoke { function, qualifier }) if function == "hello.default" => {
+            Ok(Route::Invoke { function, qualifier, .. }) if function == "hello.default" => {
                 Some(qualifier.map(Cow::into_owned))
             }
             _ => None,

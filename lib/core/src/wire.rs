@@ -17,7 +17,7 @@ pub const CONTROL_PORT: u16 = 8083;
 pub const ERROR_HEADER: &str = "x-flint-error";
 /// Header: what is left of the deadline, in milliseconds.
 pub const TIMEOUT_HEADER: &str = "x-flint-timeout-ms";
-/// Header: `raw` when the body is the payload as it is.
+/// Header: `raw` when the body is the payload as it is, `stream` when the answer is to be Lambda's stream of events besides.
 pub const INVOKE_HEADER: &str = "x-flint-invoke";
 /// Header: `v1` for API Gateway v1.0 events.
 pub const EVENT_FORMAT_HEADER: &str = "x-flint-event-format";
@@ -57,6 +57,8 @@ pub enum ErrorCode {
     NotImplemented,
     /// 400: the request cannot be understood.
     BadRequest,
+    /// 403: its signature is missing or not good.
+    Forbidden,
 }
 
 /// What an instance tells the operator when it is ready.
@@ -97,6 +99,7 @@ impl ErrorCode {
             Self::Draining => "draining",
             Self::NotImplemented => "not_implemented",
             Self::BadRequest => "bad_request",
+            Self::Forbidden => "forbidden",
         }
     }
 
@@ -112,6 +115,7 @@ impl ErrorCode {
             Self::Timeout | Self::StartTimeout => http::StatusCode::GATEWAY_TIMEOUT,
             Self::NotImplemented => http::StatusCode::NOT_IMPLEMENTED,
             Self::BadRequest => http::StatusCode::BAD_REQUEST,
+            Self::Forbidden => http::StatusCode::FORBIDDEN,
         }
     }
 

@@ -312,6 +312,7 @@ fn gateway_config(config: &Config, link: Link) -> app::Config {
             lambda_body_limit: LAMBDA_BODY,
             body_limit: None,
             idle_timeout: IDLE,
+            credentials: None,
         },
         header_limit: HEAD,
         connections: CONNECTIONS,

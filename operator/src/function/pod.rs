@@ -1,12 +1,18 @@
 //! The pod of a revision: containers, environment, resources, probes and the security context, as JSON.
 
 use flint_api::{Effective, Function, FunctionSpec, Mode, Runtime, labels, quantity};
-use flint_core::wire::{WATCHDOG_ADMIN_PORT, WATCHDOG_PORT};
+use flint_core::{
+    paths,
+    wire::{WATCHDOG_ADMIN_PORT, WATCHDOG_PORT},
+};
 use k8s_openapi::api::core::v1::{EnvVar, ResourceRequirements};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::problem::{self, Problem};
+use super::{
+    lambda_image,
+    problem::{self, Problem},
+};
 use crate::{overlay, package::Package, settings::Settings};
 
 /// What a pod is made from.
@@ -41,9 +47,18 @@ pub(crate) fn template(parts: &Parts<'_>, revision: &str) -> Result<Value, Probl
     let Parts { settings, function, runtime, .. } = parts;
     let spec = &function.spec;
     let effective = Effective::new(function, *runtime);
+    if let Some(Err(wrong)) = routes(function).map(paths::routes) {
+        return Err(Problem::deploy(
+            problem::SPEC_INVALID,
+            format!("The annotation {}: {wrong}.", labels::ROUTES),
+        ));
+    }
     let mut containers = Vec::new();
     if let Some(runtime) = runtime {
         containers.push(runtime_container(parts, runtime, &effective, revision));
+    } else if effective.mode == Mode::Lambda {
+        containers.push(watchdog_container(parts, &effective, revision, Beside::Lambda));
+        containers.push(lambda_image::container(function, &effective, revision));
     } else {
         let port = spec.port.unwrap_or(DEFAULT_PORT);
         if [WATCHDOG_PORT, WATCHDOG_ADMIN_PORT].contains(&port) {
@@ -52,7 +67,7 @@ pub(crate) fn template(parts: &Parts<'_>, revision: &str) -> Result<Value, Probl
             );
             return Err(Problem::deploy(problem::SPEC_INVALID, text));
         }
-        containers.push(watchdog_container(parts, &effective, revision, port));
+        containers.push(watchdog_container(parts, &effective, revision, Beside::Port(port)));
         containers.push(image_container(spec, function, revision, port));
     }
     let (volumes, mounts) = volumes(spec);
@@ -60,7 +75,8 @@ pub(crate) fn template(parts: &Parts<'_>, revision: &str) -> Result<Value, Probl
         container["volumeMounts"] = Value::Array(mounts);
     }
     let mut security = json!({"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}});
-    if runtime.is_some() {
+    // Lambda runs an image as a user of its own, whatever the image says; most of its images say nothing, which is root.
+    if runtime.is_some() || effective.mode == Mode::Lambda {
         security["runAsUser"] = json!(RUNTIME_USER);
         security["runAsGroup"] = json!(RUNTIME_USER);
     }
@@ -160,10 +176,22 @@ fn runtime_container(parts: &Parts<'_>, runtime: &Runtime, effective: &Effective
     container
 }
 
-fn watchdog_container(parts: &Parts<'_>, effective: &Effective, revision: &str, port: u16) -> Value {
+/// How a container beside the watchdog is spoken to.
+#[derive(Clone, Copy)]
+enum Beside {
+    /// It serves HTTP.
+    Port(u16),
+    /// It asks for its work at the Runtime API.
+    Lambda,
+}
+
+fn watchdog_container(parts: &Parts<'_>, effective: &Effective, revision: &str, beside: Beside) -> Value {
     let limit = memory_limit(&resources(parts.function.spec.resources.as_ref(), None));
     let mut env = watchdog_env(parts, effective, revision, limit);
-    env.push(variable("FLINT_UPSTREAM_PORT", &port.to_string()));
+    env.push(match beside {
+        Beside::Port(port) => variable("FLINT_UPSTREAM_PORT", &port.to_string()),
+        Beside::Lambda => variable("FLINT_RUNTIME_API_PORT", &lambda_image::PORT.to_string()),
+    });
     let (request, limit) = WATCHDOG_MEMORY;
     let mut container = json!({
         "name": labels::WATCHDOG_CONTAINER,
@@ -181,16 +209,19 @@ fn watchdog_container(parts: &Parts<'_>, effective: &Effective, revision: &str, 
 fn image_container(spec: &FunctionSpec, function: &Function, revision: &str, port: u16) -> Value {
     let mut env = identity(function, revision);
     env.push(variable("PORT", &port.to_string()));
+    let mut container = beside_container(spec, env);
+    container["ports"] = json!([{"name": "http", "containerPort": port, "protocol": "TCP"}]);
+    container
+}
+
+/// The user's image beside the watchdog, with these variables and the user's own.
+pub(super) fn beside_container(spec: &FunctionSpec, mut env: Vec<Value>) -> Value {
+    // The user's own wins: Kubernetes takes the last of a name, server-side apply wants each name once.
+    env.retain(|variable| !spec.env.iter().any(|own| variable["name"] == own.name.as_str()));
     env.extend(users_env(&[], &spec.env));
-    // The user's own PORT wins: Kubernetes takes the last of a name, server-side apply wants each name once.
-    let own_port = spec.env.iter().any(|variable| variable.name == "PORT");
-    if own_port && let Some(index) = env.iter().position(|variable| variable["name"] == "PORT") {
-        env.remove(index);
-    }
     let mut container = json!({
         "name": labels::FUNCTION_CONTAINER,
         "image": spec.image,
-        "ports": [{"name": "http", "containerPort": port, "protocol": "TCP"}],
         "env": env,
         "resources": resources(spec.resources.as_ref(), None),
         "terminationMessagePolicy": "FallbackToLogsOnError",
@@ -252,7 +283,7 @@ pub(crate) fn from_field(name: &str, path: &str) -> Value {
     json!({"name": name, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}})
 }
 
-fn identity(function: &Function, revision: &str) -> Vec<Value> {
+pub(super) fn identity(function: &Function, revision: &str) -> Vec<Value> {
     vec![
         variable("FLINT_NAMESPACE", function.metadata.namespace.as_deref().unwrap_or_default()),
         variable("FLINT_FUNCTION", function.metadata.name.as_deref().unwrap_or_default()),
@@ -283,7 +314,15 @@ fn watchdog_env(parts: &Parts<'_>, effective: &Effective, revision: &str, memory
     if let Some(bytes) = memory {
         env.push(variable("FLINT_MEMORY_BYTES", &bytes.to_string()));
     }
+    if let (Mode::Lambda, Some(routes)) = (effective.mode, routes(function)) {
+        env.push(variable("FLINT_ROUTES", routes));
+    }
     env
+}
+
+/// The routes of a function, as its annotation has them.
+fn routes(function: &Function) -> Option<&str> {
+    function.metadata.annotations.as_ref()?.get(labels::ROUTES).map(String::as_str)
 }
 
 /// The Runtime's variables, each replaced by the Function's of the same name, then the Function's others.
@@ -323,7 +362,7 @@ pub(crate) fn resources(asked: Option<&ResourceRequirements>, package: Option<&P
     resources
 }
 
-fn memory_limit(resources: &Value) -> Option<u64> {
+pub(super) fn memory_limit(resources: &Value) -> Option<u64> {
     quantity::bytes(resources["limits"]["memory"].as_str()?)
 }
 

@@ -58,6 +58,12 @@ impl Pipes {
         Ok((Self(vec![stdout, stderr]), stdout_end, stderr_end))
     }
 
+    /// Of a container beside us, which has a log of its own.
+    #[must_use]
+    pub fn none() -> Self {
+        Self(Vec::new())
+    }
+
     /// Pipes of a child that had them before anybody knew whose log they are.
     #[must_use]
     pub fn of(

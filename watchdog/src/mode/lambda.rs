@@ -25,6 +25,7 @@
 //! A client that has gone does not end an invocation: as with Lambda, it runs on.
 
 mod api;
+mod beside;
 mod children;
 mod environment;
 mod outcome;
@@ -89,12 +90,19 @@ impl Lambda {
 
     pub(super) fn start(self: &Arc<Self>) {
         self.instance.set_not_ready("the function's process is starting");
-        self.start_child();
+        match self.instance.config.runtime_api_port {
+            Some(port) => drop(tokio::spawn(beside::live(self.clone(), port))),
+            None => self.start_child(),
+        }
         tokio::spawn(self.clone().watch_deadlines());
     }
 
     pub(super) async fn stop(&self, grace: Duration) {
         let handles = self.table.lock().retire_all();
+        if self.instance.config.runtime_api_port.is_some() {
+            // Kubelet ends the container beside us, when its preStop hook has heard that we are done.
+            return;
+        }
         let gone = async {
             loop {
                 let gone = self.child_gone.notified();
@@ -119,13 +127,18 @@ impl Lambda {
             Err((code, message)) => return refuse(ticket, code, &message),
         };
         let event = match kind {
-            Kind::Raw if body.is_empty() => Bytes::from_static(b"{}"),
-            Kind::Raw => body,
+            Kind::Raw | Kind::Stream if body.is_empty() => Bytes::from_static(b"{}"),
+            Kind::Raw | Kind::Stream => body,
             Kind::Http(format) => {
+                let route = match self.route(&parts) {
+                    Ok(route) => route,
+                    Err(message) => return refuse(ticket, ErrorCode::NoRoute, &message),
+                };
                 let context = Context {
                     request_id: &ticket.id,
                     function: &self.instance.config.identity.function,
                     time: jiff::Timestamp::now(),
+                    route,
                 };
                 match event_from_request(format, &parts, &body, context) {
                     Ok(event) => Bytes::from(event),
@@ -177,6 +190,21 @@ impl Lambda {
         }
     }
 
+    /// The route of a request among the function's own, where it has some; the gateway's word counts before.
+    fn route(&self, request: &http::request::Parts) -> Result<Option<&str>, String> {
+        let Some(routes) = &self.instance.config.routes else { return Ok(None) };
+        if request.headers.contains_key(wire::ROUTE_HEADER) {
+            return Ok(None);
+        }
+        let (method, path) = (&request.method, request.uri.path());
+        match routes.find(method, path) {
+            Some((_, key)) => Ok(Some(key)),
+            None => Err(format!(
+                "the function has no route for {method} {path}: flint.dev/routes names those that it has"
+            )),
+        }
+    }
+
     fn submit(self: &Arc<Self>, invocation: Invocation) {
         let deadline = invocation.ticket.deadline;
         let mut table = self.table.lock();
@@ -198,6 +226,8 @@ impl Kind {
     fn of(headers: &HeaderMap) -> Self {
         if headers.get(wire::INVOKE_HEADER).is_some_and(|value| value == "raw") {
             Self::Raw
+        } else if headers.get(wire::INVOKE_HEADER).is_some_and(|value| value == "stream") {
+            Self::Stream
         } else if headers.get(wire::EVENT_FORMAT_HEADER).is_some_and(|value| value == "v1") {
             Self::Http(Format::V1)
         } else {

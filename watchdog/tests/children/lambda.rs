@@ -78,6 +78,54 @@ async fn a_function_cannot_speak_for_flint() {
 }
 
 #[tokio::test]
+async fn the_functions_routes_are_named_in_its_events_and_nothing_else_is_there() {
+    let watchdog = Function::python("def handler(event, context): return event\n")
+        .var("FLINT_ROUTES", "GET /users/{id}, POST /users")
+        .ready()
+        .await;
+    let event = watchdog.get("/users/7").await.json();
+    assert_eq!(
+        (&event["routeKey"], &event["pathParameters"]),
+        (&json!("GET /users/{id}"), &json!({"id": "7"}))
+    );
+    let mut old = request(Method::GET, "/users/7", "");
+    old.headers_mut().insert("x-flint-event-format", "v1".parse().unwrap());
+    let event = watchdog.send(old).await.json();
+    assert_eq!(
+        (&event["resource"], &event["requestContext"]["resourcePath"]),
+        (&json!("/users/{id}"), &json!("/users/{id}"))
+    );
+    let (status, code, message) = watchdog.get("/orders").await.refusal();
+    assert_eq!((status, code.as_str()), (404, "no_route"));
+    assert!(message.contains("GET /orders"), "{message}");
+}
+
+#[tokio::test]
+async fn an_answer_to_invoke_with_response_stream_is_events_with_the_log_at_the_end() {
+    let watchdog =
+        Function::python("def handler(event, context):\n\x20   print('a line')\n\x20   return event['a']\n")
+            .ready()
+            .await;
+    let stream = |payload: &'static str| {
+        let mut request = request(Method::POST, "/", payload);
+        request.headers_mut().insert("x-flint-invoke", "stream".parse().unwrap());
+        request.headers_mut().insert("x-amz-log-type", "Tail".parse().unwrap());
+        request
+    };
+    let answer = watchdog.send(stream(r#"{"a": "b"}"#)).await;
+    assert_eq!(answer.header("content-type"), Some("application/vnd.amazon.eventstream"));
+    let body = String::from_utf8_lossy(&answer.body).into_owned();
+    assert!(body.contains("PayloadChunk") && body.contains("\"b\""), "{body}");
+    let (_, log) = body.split_once("\"LogResult\":\"").expect("a log");
+    let log = STANDARD.decode(log.split('"').next().unwrap()).unwrap();
+    assert!(String::from_utf8(log).unwrap().contains("a line\nEND RequestId: "));
+    let answer = watchdog.send(stream("{}")).await;
+    assert_eq!(answer.status, 200);
+    let body = String::from_utf8_lossy(&answer.body).into_owned();
+    assert!(body.contains("\"ErrorCode\":\"Unhandled\"") && body.contains("KeyError"), "{body}");
+}
+
+#[tokio::test]
 async fn the_tail_of_the_log_comes_with_the_answer() {
     let watchdog = Function::python("def handler(event, context): print('a line')\n").ready().await;
     let mut request = request(Method::POST, "/", "{}");

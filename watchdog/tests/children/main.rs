@@ -3,6 +3,7 @@
 // Helpers of tests are tests: what they cannot do, the test cannot do.
 #![allow(clippy::unwrap_used)]
 
+mod beside;
 mod crashes;
 mod drain;
 mod go;

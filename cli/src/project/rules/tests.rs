@@ -62,6 +62,9 @@ fn wrong() -> Vec<(&'static str, Value)> {
         ("spec.build.timeout", code(json!({"build": {"timeout": "9s"}}))),
         ("spec.build.timeout", code(json!({"build": {"timeout": "6h1s"}}))),
         ("spec.port", code(json!({"port": 80}))),
+        ("spec.port", image(json!({"mode": "lambda", "port": 80}))),
+        ("spec.mode", code(json!({"mode": "lambda"}))),
+        ("spec.mode", image(json!({"mode": "process"}))),
         ("spec.command", code(json!({"command": ["a"]}))),
         ("spec.args", code(json!({"args": ["a"]}))),
         ("spec.runtime", code(json!({"runtime": "Python"}))),
@@ -201,6 +204,7 @@ fn gather(schema: &Value, messages: &mut BTreeSet<String>) {
     {"name": "c", "cron": "rate(12 hours)"}, {"name": "d", "cron": "at(2027-01-31T09:00:00)"}]})))]
 #[case::provided(code(json!({"runtime": "provided.rust", "handler": null})))]
 #[case::image(image(json!({"port": 3000, "command": ["/bin/web"], "concurrency": 250})))]
+#[case::image_for_lambda(image(json!({"mode": "lambda", "args": ["app.handler"]})))]
 #[case::git(source(json!({"git": {"url": "https://github.com/team/functions.git", "revision": "v1.2"}})))]
 #[case::artifact(source(json!({"oci": {"reference": "127.0.0.1:5000/team/thumbnail:1.4", "secretRef": {"name": "registry"}}})))]
 #[case::quantities(code(json!({"resources": {"limits": {"memory": "1.5Gi", "cpu": "500m"}, "requests": {"memory": "1e8", "cpu": "2"}}})))]

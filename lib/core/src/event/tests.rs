@@ -7,7 +7,7 @@ use super::*;
 fn event(format: Format, request: http::request::Builder, body: &[u8]) -> Value {
     let (parts, ()) = request.body(()).unwrap().into_parts();
     let time = "2020-03-12T19:03:58.390Z".parse().unwrap();
-    let context = Context { request_id: "id-1", function: "thumbnail", time };
+    let context = Context { request_id: "id-1", function: "thumbnail", time, route: None };
     serde_json::from_slice(&event_from_request(format, &parts, body, context).unwrap()).unwrap()
 }
 

@@ -73,7 +73,7 @@ pub(super) fn event<'a>(request: &'a Parts, body: &'a [u8], context: Context<'a>
     }
     let (body, is_base64_encoded) = text::body(&request.headers, body);
     let path = request.uri.path();
-    let (resource, path_parameters) = match route(request) {
+    let (resource, path_parameters) = match route(request, context) {
         Some(route) => (route.pattern, route.parameters),
         None => (RESOURCE, proxy(path)),
     };

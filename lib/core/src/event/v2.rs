@@ -82,7 +82,7 @@ pub(super) fn event<'a>(request: &'a Parts, body: &'a [u8], context: Context<'a>
             .or_insert(value);
     }
     let (body, is_base64_encoded) = text::body(&request.headers, body);
-    let (route_key, path_parameters) = match route(request) {
+    let (route_key, path_parameters) = match route(request, context) {
         Some(route) => (route.key, route.parameters),
         None => (paths::DEFAULT, BTreeMap::new()),
     };

@@ -68,6 +68,60 @@ fn an_image_has_the_watchdog_before_it() {
 }
 
 #[test]
+fn an_image_for_lambda_finds_in_its_container_what_lambda_would_have_set() {
+    let spec = json!({
+        "mode": "lambda", "args": ["app.handler"], "resources": {"limits": {"memory": "512Mi"}},
+        "env": [{"name": "AWS_REGION", "value": "eu-west-1"}],
+    });
+    let design = image(spec).unwrap();
+    let pod = &design.template["spec"];
+    assert_eq!(
+        pod["securityContext"]["runAsUser"], 65_532,
+        "a user of Lambda's own, whatever the image says"
+    );
+    let [watchdog, container] = pod["containers"].as_array().unwrap().as_slice() else {
+        panic!("two containers")
+    };
+    let value = |container: &Value, name: &str| {
+        let env = container["env"].as_array().unwrap();
+        assert!(env.iter().filter(|variable| variable["name"] == name).count() <= 1, "{name} once");
+        env.iter().find(|variable| variable["name"] == name).map(|variable| variable["value"].clone())
+    };
+    assert_eq!(value(watchdog, "FLINT_MODE"), Some(json!("lambda")));
+    assert_eq!(value(watchdog, "FLINT_RUNTIME_API_PORT"), Some(json!("9001")));
+    assert_eq!(value(watchdog, "FLINT_UPSTREAM_PORT"), None);
+    assert_eq!(value(container, "AWS_LAMBDA_RUNTIME_API"), Some(json!("127.0.0.1:9001")));
+    assert_eq!(value(container, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE"), Some(json!("512")));
+    assert_eq!(value(container, "AWS_REGION"), Some(json!("eu-west-1")), "the user's");
+    assert_eq!(value(container, "AWS_DEFAULT_REGION"), Some(json!("eu-west-1")));
+    assert_eq!(value(container, "AWS_LAMBDA_MAX_CONCURRENCY"), None, "one at a time is not told");
+    assert_eq!(container["livenessProbe"]["httpGet"]["path"], "/beside");
+    assert_eq!((&container["args"], &container["ports"]), (&json!(["app.handler"]), &Value::Null));
+
+    let several =
+        image(json!({"mode": "lambda", "concurrency": 0, "envFrom": [{"configMapRef": {"name": "region"}}]}))
+            .unwrap();
+    let container = &several.template["spec"]["containers"][1];
+    assert_eq!(value(container, "AWS_LAMBDA_MAX_CONCURRENCY"), Some(json!("100")));
+    assert_eq!(value(container, "AWS_REGION"), None, "it may come by envFrom, which this would win over");
+}
+
+#[test]
+fn routes_of_the_annotation_reach_the_watchdog_and_wrong_ones_are_refused() {
+    let routed = |routes: &str| {
+        let mut function = function(json!({"runtime": "python3.11", "handler": "app.handler"}));
+        function.metadata.annotations =
+            Some(BTreeMap::from([("flint.dev/routes".to_owned(), routes.to_owned())]));
+        design(&settings(), &function, Some(&python()), &[], Some(package()))
+    };
+    let good = routed("GET /{code}, POST /").unwrap();
+    let env = good.template["spec"]["containers"][0]["env"].as_array().unwrap().clone();
+    assert!(env.contains(&json!({"name": "FLINT_ROUTES", "value": "GET /{code}, POST /"})), "{env:?}");
+    let Err(wrong) = routed("GET code") else { panic!("accepted") };
+    assert!(format!("{wrong:?}").contains("write /code"), "{wrong:?}");
+}
+
+#[test]
 fn what_stands_beside_the_revision() {
     let function = function(json!({}));
     let mut key = key_secret(&settings(), &function).value().clone();

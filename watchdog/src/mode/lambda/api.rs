@@ -32,7 +32,12 @@ const RESPONSE_MODE: &str = "lambda-runtime-function-response-mode";
 type Reply = Response<Full<Bytes>>;
 
 /// Takes the child's connections, for as long as the child lives.
-pub(super) async fn serve(lambda: Arc<Lambda>, child: u64, listener: TcpListener, connections: TaskTracker) {
+pub(super) async fn serve(
+    lambda: &Arc<Lambda>,
+    child: u64,
+    listener: &TcpListener,
+    connections: &TaskTracker,
+) {
     // The tracker is closed when the child has ended.
     while !connections.is_closed() {
         tokio::select! {
@@ -40,7 +45,7 @@ pub(super) async fn serve(lambda: Arc<Lambda>, child: u64, listener: TcpListener
                 Ok((stream, _)) => drop(connections.spawn(connection(lambda.clone(), child, stream))),
                 Err(error) => lambda.instance.log.say(Level::Warn, &format!("Runtime API: {error}")),
             },
-            () = child_gone(&lambda, child) => return,
+            () = child_gone(lambda, child) => return,
         }
     }
 }

@@ -8,11 +8,11 @@ use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::task::TaskTracker;
 
-use super::outcome::{Outcome, add_tail};
+use super::outcome::{Kind, Outcome, add_tail, streamed};
 use super::table::{ChildEntry, InFlight, Invocation};
 use super::{Lambda, NO_LIMIT, api, environment};
 use crate::answer::Answer;
-use crate::child::{Exit, StartError};
+use crate::child::{Exit, Handle, StartError};
 use crate::logs::Level;
 use crate::memory::machine_total;
 use crate::mode::worker::{WorkerProcess, exit_message};
@@ -49,7 +49,7 @@ impl Lambda {
         let limit = self.instance.config.concurrency.unwrap_or(NO_LIMIT);
         {
             let mut table = self.table.lock();
-            if table.growing || table.stopping || limit == 1 || table.wanted(limit) == 0 {
+            if self.is_beside() || table.growing || table.stopping || limit == 1 || table.wanted(limit) == 0 {
                 return;
             }
             table.growing = true;
@@ -73,7 +73,7 @@ impl Lambda {
         loop {
             let overdue = self.table.lock().sweep(Instant::now());
             for handle in &overdue.ended {
-                handle.kill();
+                self.end(*handle);
             }
             for (invocation, had_child) in overdue.invocations {
                 let ready = had_child || self.table.lock().is_ready() || overdue.retired;
@@ -86,7 +86,7 @@ impl Lambda {
             if overdue.retired {
                 self.update_health();
                 // A child that goes on with other work is replaced at once; one that was killed, when it is gone.
-                if overdue.ended.is_empty() && self.table.lock().starting == 0 {
+                if overdue.ended.is_empty() && self.table.lock().starting == 0 && !self.is_beside() {
                     self.start_child();
                 }
             }
@@ -107,7 +107,9 @@ impl Lambda {
         let (mut response, status) = outcome.render(kind, &ticket.id);
         let code = response.status();
         ticket.finish(status, code);
-        if let Some(tail) = tail {
+        if kind == Kind::Stream {
+            response = streamed(response, tail.as_deref());
+        } else if let Some(tail) = tail {
             add_tail(&mut response, &tail);
         }
         // A client that has gone hears nothing.
@@ -145,6 +147,20 @@ impl Lambda {
     fn after_answer(&self, child: u64) {
         let ended = self.table.lock().end_if_retired(child);
         if let Some(handle) = ended {
+            self.end(handle);
+        }
+    }
+
+    /// The code is in a container beside us, which is not ours to start or to end.
+    pub(super) fn is_beside(&self) -> bool {
+        self.instance.config.runtime_api_port.is_some()
+    }
+
+    /// Ends a child, or has kubelet end the container beside us.
+    fn end(&self, handle: Handle) {
+        if self.is_beside() {
+            self.instance.beside.end();
+        } else {
             handle.kill();
         }
     }
@@ -156,7 +172,7 @@ impl Lambda {
         self.instance.set_ready(init);
     }
 
-    fn update_health(&self) {
+    pub(super) fn update_health(&self) {
         if !self.table.lock().is_ready() {
             self.instance.set_not_ready("the function's process is starting again");
         }
@@ -223,7 +239,10 @@ impl Lambda {
         }
         drop(table);
         let connections = TaskTracker::new();
-        tokio::spawn(api::serve(self.clone(), number, listener, connections.clone()));
+        tokio::spawn({
+            let (lambda, connections) = (self.clone(), connections.clone());
+            async move { api::serve(&lambda, number, &listener, &connections).await }
+        });
         Ok((worker, connections))
     }
 
@@ -240,7 +259,7 @@ impl Lambda {
         worker.ended().await
     }
 
-    fn fail_in_flight(&self, in_flight: InFlight, message: &str) {
+    pub(super) fn fail_in_flight(&self, in_flight: InFlight, message: &str) {
         if in_flight.streaming {
             in_flight.invocation.ticket.finish(Status::Error, StatusCode::BAD_GATEWAY);
             return;
@@ -286,13 +305,16 @@ impl Lambda {
             else {
                 return false;
             };
-            entry.init_error = Some(failure);
+            entry.init_error = Some(failure.clone());
             entry.handle
         };
         let lambda = self.clone();
         tokio::spawn(async move {
             sleep(AFTER_INIT_ERROR).await;
-            if lambda.table.lock().child(child).is_some() {
+            if lambda.is_beside() {
+                // Its container ends by itself; the reason is known to nobody but us.
+                lambda.instance.fail(failure);
+            } else if lambda.table.lock().child(child).is_some() {
                 handle.kill();
             }
         });

@@ -2,8 +2,9 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use flint_core::event::{Format, response_from_payload};
+use flint_core::event_stream;
 use flint_core::wire::{ERROR_HEADER, ErrorCode};
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
@@ -17,6 +18,7 @@ use crate::termination::Failure;
 /// `Unhandled` or `Handled`: the function failed, on a raw invocation.
 pub(super) const FUNCTION_ERROR: HeaderName = HeaderName::from_static("x-amz-function-error");
 const EXECUTED_VERSION: HeaderName = HeaderName::from_static("x-amz-executed-version");
+const REMAPPED_CONTENT_TYPE: HeaderName = HeaderName::from_static("x-amzn-remapped-content-type");
 const LOG_RESULT: HeaderName = HeaderName::from_static("x-amz-log-result");
 
 /// What the request was.
@@ -26,6 +28,8 @@ pub(super) enum Kind {
     Http(Format),
     /// Lambda's Invoke: the payloads pass as they are.
     Raw,
+    /// Its InvokeWithResponseStream: the same, and the answer comes as a stream of events.
+    Stream,
 }
 
 /// How it ended.
@@ -50,7 +54,7 @@ impl Outcome {
     pub(super) fn render(self, kind: Kind, id: &str) -> (Response<Answer>, Status) {
         match kind {
             Kind::Http(_) => self.render_http(id),
-            Kind::Raw => self.render_raw(id),
+            Kind::Raw | Kind::Stream => self.render_raw(id),
         }
     }
 
@@ -112,6 +116,50 @@ pub(super) fn raw_response(body: Answer) -> Response<Answer> {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(EXECUTED_VERSION, HeaderValue::from_static("$LATEST"));
     response
+}
+
+/// The head of every streamed answer to InvokeWithResponseStream. The answer's own type stands where SDKs look for it.
+pub(super) fn stream_response(body: Answer, content_type: Option<HeaderValue>) -> Response<Answer> {
+    let mut response = raw_response(body);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(event_stream::CONTENT_TYPE));
+    if let Some(content_type) = content_type {
+        headers.insert(REMAPPED_CONTENT_TYPE, content_type);
+    }
+    response
+}
+
+/// An answer in one piece as a stream of one piece and its end. What is none (a refusal) stays as it is.
+pub(super) fn streamed(response: Response<Answer>, tail: Option<&Tail>) -> Response<Answer> {
+    if response.status() != StatusCode::OK {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    let Answer::Whole(Some(payload)) = body else { return Response::from_parts(parts, body) };
+    let failed = parts.headers.remove(FUNCTION_ERROR);
+    let body = match failed.as_ref().and_then(|code| code.to_str().ok()) {
+        Some(code) => {
+            let details = String::from_utf8_lossy(&payload);
+            end_of_stream(Some(event_stream::Failure { code, details: &details }), tail)
+        }
+        None => {
+            let mut frames = BytesMut::from(event_stream::chunk(&payload));
+            frames.extend_from_slice(&end_of_stream(None, tail));
+            frames.freeze()
+        }
+    };
+    let mut response =
+        stream_response(Answer::Whole(Some(body)), Some(HeaderValue::from_static("application/json")));
+    if let Some(code) = parts.headers.remove(ERROR_HEADER) {
+        response.headers_mut().insert(ERROR_HEADER, code);
+    }
+    response
+}
+
+/// The last event of a stream.
+pub(super) fn end_of_stream(failure: Option<event_stream::Failure<'_>>, tail: Option<&Tail>) -> Bytes {
+    let log = tail.map(|tail| STANDARD.encode(tail.bytes()));
+    event_stream::complete(failure, log.as_deref())
 }
 
 /// Adds the end of the log, as Invoke returns it.
@@ -176,6 +224,33 @@ mod tests {
         assert_eq!((response.status().as_u16(), status), (200, Status::Timeout));
         assert_eq!(response.headers()["x-flint-error"], "timeout");
         assert_eq!(body(response)["errorMessage"], "RequestId: id Error: Task timed out after 3.00 seconds");
+    }
+
+    #[test]
+    fn a_streamed_answer_ends_with_how_it_went() {
+        let text = |response: Response<Answer>| {
+            let Answer::Whole(Some(bytes)) = response.into_body() else { panic!("no body") };
+            String::from_utf8_lossy(&bytes).into_owned()
+        };
+        let (response, _) = Outcome::Payload(Bytes::from_static(b"[1]")).render(Kind::Stream, "id");
+        let response = streamed(response, None);
+        assert_eq!(response.headers()["content-type"], "application/vnd.amazon.eventstream");
+        let body = text(response);
+        assert!(
+            body.contains("PayloadChunk") && body.contains("[1]") && body.contains("InvokeComplete"),
+            "{body}"
+        );
+        let (response, _) = reported(false).render(Kind::Stream, "id");
+        let response = streamed(response, None);
+        assert_eq!(
+            (response.status(), response.headers().get("x-amz-function-error")),
+            (StatusCode::OK, None)
+        );
+        assert_eq!(response.headers()["x-flint-error"], "function_failed", "for the gateway's metrics");
+        let body = text(response);
+        assert!(!body.contains("PayloadChunk") && body.contains(r#""ErrorCode":"Unhandled""#), "{body}");
+        let (refused, _) = Outcome::NeverStarted.render(Kind::Stream, "id");
+        assert_eq!(streamed(refused, None).status(), 504, "a refusal is no stream");
     }
 
     #[test]

@@ -10,22 +10,24 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
 use flint_core::event::head_from_prelude;
+use flint_core::event_stream;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Frame, Incoming};
+use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 use super::Lambda;
 use super::api::{ERROR_TYPE, accepted, error, invalid_id};
-use super::outcome::{Kind, Outcome, raw_response};
+use super::outcome::{Kind, Outcome, end_of_stream, raw_response, stream_response};
 use crate::answer::{Answer, Cut};
-use crate::logs::Level;
+use crate::logs::{Level, Tail};
 use crate::report::Status;
 use crate::termination::Failure;
 
-const INTEGRATION: &[u8] = b"application/vnd.awslambda.http-integration-response";
+const INTEGRATION: &str = "application/vnd.awslambda.http-integration-response";
 const DELIMITER: [u8; 8] = [0; 8];
 /// A head is a few hundred bytes; cookies and all, this is more than any client would take.
 const LARGEST_PRELUDE: usize = 256 * 1024;
@@ -57,7 +59,7 @@ pub(super) async fn response(
     id: &str,
     request: Request<Incoming>,
 ) -> Response<Full<Bytes>> {
-    let Some((kind, deadline)) = mark(lambda, child, id) else { return invalid_id() };
+    let Some(Marked { kind, deadline, tail }) = mark(lambda, child, id) else { return invalid_id() };
     let form = if is_integration(request.headers()) {
         Form::Prelude
     } else {
@@ -77,18 +79,29 @@ pub(super) async fn response(
         return invalid_id();
     }
     if !opening.first.is_empty() {
-        let _ = sender.send(Ok(Frame::data(opening.first))).await;
+        let _ = sender.send(Ok(Frame::data(framed(kind, opening.first)))).await;
     }
-    let ended = if opening.over { Ok(()) } else { pass(&mut body, &sender, deadline).await };
+    let ended = if opening.over { Ok(()) } else { pass(&mut body, kind, &sender, deadline).await };
     match ended {
         Ok(()) => {
             lambda.end_stream(child, id, Status::Success, status);
+            if kind == Kind::Stream {
+                let _ = sender.send(Ok(Frame::data(end_of_stream(None, tail.as_deref())))).await;
+            }
             accepted()
         }
         Err(failure) => {
             lambda.instance.log.log(Level::Error, Some(id), &failure.line(), &[]);
             lambda.end_stream(child, id, Status::Error, status);
-            let _ = sender.send(Err(Cut(failure.line()))).await;
+            let last = if kind == Kind::Stream {
+                let details = json!({"errorType": failure.error_type, "errorMessage": failure.error_message})
+                    .to_string();
+                let failed = event_stream::Failure { code: "Unhandled", details: &details };
+                Ok(Frame::data(end_of_stream(Some(failed), tail.as_deref())))
+            } else {
+                Err(Cut(failure.line()))
+            };
+            let _ = sender.send(last).await;
             if failure.error_type == TRUNCATED {
                 return error(StatusCode::BAD_REQUEST, "TruncatedResponse", "the body was cut off");
             }
@@ -99,12 +112,29 @@ pub(super) async fn response(
 
 const TRUNCATED: &str = "Runtime.TruncatedResponse";
 
+/// What a stream has to know of its invocation.
+struct Marked {
+    kind: Kind,
+    deadline: Instant,
+    tail: Option<Arc<Tail>>,
+}
+
+/// A piece of the answer, as the client gets it.
+fn framed(kind: Kind, data: Bytes) -> Bytes {
+    if kind == Kind::Stream { event_stream::chunk(&data) } else { data }
+}
+
 /// From here on the invocation is this stream's.
-fn mark(lambda: &Lambda, child: u64, id: &str) -> Option<(Kind, Instant)> {
+fn mark(lambda: &Lambda, child: u64, id: &str) -> Option<Marked> {
     let mut table = lambda.table.lock();
     let in_flight = table.child(child)?.in_flight.get_mut(id)?;
     in_flight.streaming = true;
-    Some((in_flight.invocation.kind, in_flight.invocation.ticket.deadline))
+    let invocation = &in_flight.invocation;
+    Some(Marked {
+        kind: invocation.kind,
+        deadline: invocation.ticket.deadline,
+        tail: invocation.tail.clone(),
+    })
 }
 
 async fn open(body: &mut Incoming, kind: Kind, form: Form) -> Result<Opening, Failure> {
@@ -124,12 +154,16 @@ async fn open(body: &mut Incoming, kind: Kind, form: Form) -> Result<Opening, Fa
             }
             None => true,
         };
-        if matches!(kind, Kind::Raw) {
-            return Ok(Opening {
-                response: raw_response(Answer::Whole(None)).map(drop),
-                first: read.freeze(),
-                over,
-            });
+        if let Kind::Raw | Kind::Stream = kind {
+            let nothing = Answer::Whole(None);
+            let response = match (kind, form) {
+                (Kind::Stream, Form::Plain(content_type)) => stream_response(nothing, content_type),
+                (Kind::Stream, Form::Prelude) => {
+                    stream_response(nothing, Some(HeaderValue::from_static(INTEGRATION)))
+                }
+                _ => raw_response(nothing),
+            };
+            return Ok(Opening { response: response.map(drop), first: read.freeze(), over });
         }
         if let Form::Plain(content_type) = form {
             return Ok(Opening { response: plain(content_type), first: read.freeze(), over });
@@ -146,7 +180,7 @@ async fn open(body: &mut Incoming, kind: Kind, form: Form) -> Result<Opening, Fa
 }
 
 /// Passes the body on until its end. A client that has gone is no reason to stop the runtime.
-async fn pass(body: &mut Incoming, sender: &Sender, deadline: Instant) -> Result<(), Failure> {
+async fn pass(body: &mut Incoming, kind: Kind, sender: &Sender, deadline: Instant) -> Result<(), Failure> {
     loop {
         // A child with other work lives on after this deadline; this answer does not.
         let Ok(frame) = timeout_at(deadline, body.frame()).await else {
@@ -157,7 +191,7 @@ async fn pass(body: &mut Incoming, sender: &Sender, deadline: Instant) -> Result
             Some(Err(broken)) => return Err(truncated(&broken)),
             Some(Ok(frame)) => match frame.into_data() {
                 Ok(data) => {
-                    let sent = timeout_at(deadline, sender.send(Ok(Frame::data(data)))).await;
+                    let sent = timeout_at(deadline, sender.send(Ok(Frame::data(framed(kind, data))))).await;
                     if sent.is_err() {
                         return Err(Failure::new(
                             "Sandbox.Timedout",
@@ -197,7 +231,7 @@ fn plain(content_type: Option<HeaderValue>) -> Response<()> {
 
 /// Whether an answer has its head in a prelude.
 pub(super) fn is_integration(headers: &HeaderMap) -> bool {
-    headers.get(CONTENT_TYPE).is_some_and(|given| given.as_bytes().starts_with(INTEGRATION))
+    headers.get(CONTENT_TYPE).is_some_and(|given| given.as_bytes().starts_with(INTEGRATION.as_bytes()))
 }
 
 /// The error that the trailers report: its type, and its body, which comes as JSON in base64.
