@@ -42,6 +42,13 @@ impl Namespace {
         });
         FunctionBuilder { namespace: self.clone(), name: name.to_owned(), object }
     }
+
+    /// A Function as somebody else wrote it.
+    #[must_use]
+    pub fn function_of(&self, object: Value) -> FunctionBuilder {
+        let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        FunctionBuilder { namespace: self.clone(), name, object }
+    }
 }
 
 // === impl FunctionBuilder ===

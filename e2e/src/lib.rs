@@ -2,11 +2,14 @@
 
 pub mod cli;
 pub mod cluster;
+pub mod examples;
 pub mod functions;
 pub mod load;
 pub mod namespace;
 pub mod node;
+pub mod packages;
 pub mod pools;
+pub mod sdks;
 pub mod terminal;
 pub mod wait;
 
