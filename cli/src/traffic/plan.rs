@@ -160,7 +160,12 @@ pub fn standing(function: &Function, wanted: &[TrafficTarget], generation: i64) 
         return Standing::Going;
     }
     if in_effect(&status.traffic, wanted) {
-        return Standing::Done;
+        // Until the latest has an instance, another version stands in for it, under its name.
+        let stood_in =
+            wanted.iter().any(|target| target.revision == RevisionRef::Latest && target.weight != Some(0))
+                && !status.traffic.iter().any(|share| share.canary)
+                && condition(function, "Deployed").is_some_and(|deployed| deployed.status == "Unknown");
+        return if stood_in { Standing::Going } else { Standing::Done };
     }
     let deployed = condition(function, "Deployed").filter(|deployed| deployed.status == "False");
     let stuck = deployed.filter(|deployed| {

@@ -99,16 +99,17 @@ async fn twenty_functions_at_once_with_a_pool_of_five_are_all_answered() {
             function.zero().await;
         }
         waiting(&namespace, 5).await;
-        let answers = join_all(functions.iter().map(|function| function.get("/"))).await;
+        // Watched meanwhile: who is busy may hear of the last answer when the first of the claimed are gone again.
+        let claims = eventually("claims on record", PATIENCE, || async {
+            let claimed = labelled(&namespace, "flint.dev/from-pool").await.len();
+            if claimed > 0 { Ok(claimed) } else { Err(claimed) }
+        });
+        let (answers, claimed) =
+            tokio::join!(join_all(functions.iter().map(|function| function.get("/"))), claims);
         for (function, answer) in functions.iter().zip(answers) {
             assert_eq!((answer.status, answer.body), (200, format!("\"{}\"", function.name())));
         }
-        let claimed = eventually("claims on record", PATIENCE, || async {
-            let claimed = labelled(&namespace, "flint.dev/from-pool").await.len();
-            if claimed > 0 { Ok(claimed) } else { Err(claimed) }
-        })
-        .await;
-        println!("20 functions at once: {claimed} from the pool of 5");
+        println!("20 functions at once: {claimed} or more from the pool of 5");
     })
     .await;
 }

@@ -150,3 +150,22 @@ fn what_keeps_another_version_down_does_not_keep_this_one() {
     assert_eq!(stands(own), Standing::Stuck(own.to_owned()));
     assert_eq!(stands("The latest cannot start: no module PIL."), Standing::Going);
 }
+
+#[test]
+fn the_latest_is_waited_for_while_another_stands_in_for_it() {
+    let latest = json!([{"revision": "latest", "weight": 100}]);
+    let stands = |deployed: &str| {
+        let status = json!({
+            "observedGeneration": 4,
+            "traffic": [{"revision": "hello-2", "number": 2, "weight": 100, "latest": true}],
+            "conditions": [{
+                "type": "Deployed", "status": deployed, "reason": "RollingOut", "message": "",
+                "lastTransitionTime": "2026-01-01T00:00:00Z", "observedGeneration": 4,
+            }],
+        });
+        let function = function(&latest, &status);
+        standing(&function, &asked(&function), 4)
+    };
+    assert_eq!(stands("Unknown"), Standing::Going);
+    assert_eq!(stands("True"), Standing::Done);
+}
