@@ -3,7 +3,6 @@
 mod control_plane;
 mod instances;
 mod many;
-mod pools;
 mod private_registry;
 mod rollout;
 mod security;
