@@ -7,6 +7,7 @@ use bytes::Bytes;
 use flint_control::v1::Firing;
 use flint_proxy::{Connection, Handler, Limits, PoolConfig, Workers, WorkersConfig};
 use flint_telemetry::Admin;
+use futures::FutureExt;
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::{
@@ -194,7 +195,7 @@ impl Gateway {
             gateway: config.gateway.clone(),
         };
         let scheduling = tokio::spawn(scheduler(schedules, stop_scheduler.clone()));
-        let mut telling: JoinHandle<anyhow::Result<()>> = tokio::spawn(source.run(events));
+        let telling: JoinHandle<anyhow::Result<()>> = tokio::spawn(source.run(events));
 
         let log = config.access_log.then(|| LogWriter::start(std::io::stdout())).transpose()?;
         let going_hub = Arc::clone(&hub);
@@ -219,21 +220,9 @@ impl Gateway {
             }
             Entrance(front)
         };
-        let mut shutdown = std::pin::pin!(shutdown);
-        // Who comes before the first table is there waits in the listeners' backlog: "there is no such function" would be a guess.
-        let mut going_already = false;
-        let unknown = tokio::select! {
-            () = known.cancelled() => None,
-            () = &mut shutdown => {
-                going_already = true;
-                None
-            }
-            failed = failure(&mut telling) => Some(failed),
-        };
+        let shutdown = shutdown.shared();
         let going = async {
-            if !going_already {
-                shutdown.await;
-            }
+            shutdown.clone().await;
             tracing::info!("going: not ready any more");
             draining.not_ready();
             going_hub.go();
@@ -241,12 +230,17 @@ impl Gateway {
             sleep(config.drain_delay).await;
         };
         tracing::info!(address = %workers.local_addr(), workers = workers.count(), gateway = config.gateway, "serving");
-        let outcome = match unknown {
-            Some(failed) => Err(failed),
-            None => tokio::select! {
-                outcome = workers.run(factory, going) => outcome.map_err(anyhow::Error::from),
-                failed = failure(&mut telling) => Err(failed),
-            },
+        let serving = async {
+            // Who comes before the first table is there waits in the listeners' backlog: "there is no such function" would be a guess.
+            tokio::select! {
+                () = known.cancelled() => {}
+                () = shutdown.clone() => {}
+            }
+            workers.run(factory, going).await
+        };
+        let outcome = tokio::select! {
+            outcome = serving => outcome.map_err(anyhow::Error::from),
+            failed = failure(telling) => Err(failed),
         };
         // The last firing's end is told on the stream, so the stream ends after it.
         stop_scheduler.cancel();
@@ -269,7 +263,7 @@ impl Gateway {
 }
 
 /// Only an error ends the gateway: a source that has told all is done.
-async fn failure(telling: &mut JoinHandle<anyhow::Result<()>>) -> anyhow::Error {
+async fn failure(telling: JoinHandle<anyhow::Result<()>>) -> anyhow::Error {
     match telling.await {
         Ok(Ok(())) => std::future::pending().await,
         Ok(Err(error)) => error.context("functions cannot be watched"),
