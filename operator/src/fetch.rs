@@ -11,6 +11,7 @@ use std::{
 };
 
 use flint_api::RevisionPackage;
+use flint_kube::lease::jittered;
 use flint_package::Limits;
 use kube::Client;
 use parking_lot::Mutex;
@@ -19,6 +20,7 @@ use tokio::{sync::Semaphore, time::timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
+    jobs::{self, Jobs, Pauses},
     key::Key,
     packages::{Storehouse, Volume},
     stores::Stores,
@@ -54,7 +56,7 @@ pub(crate) struct Fetcher {
     /// How often what moves is looked at; none: only when it is asked for.
     interval: Option<Duration>,
     lanes: Semaphore,
-    jobs: Mutex<HashMap<Key, Job>>,
+    jobs: Jobs<Order, Made>,
     /// Packages of older revisions that are being fetched again, by digest. At most [`MOST_RESTORED`].
     restored: Mutex<HashMap<String, AbortOnDropHandle<()>>>,
     fetches: IntCounterVec,
@@ -96,28 +98,12 @@ pub(crate) struct Made {
 }
 
 /// How far an order is.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Progress {
-    /// Under way.
-    Working,
-    /// Done.
-    Made(Made),
-    /// Failed, for good or until it is tried again.
-    Failed(Failure),
-}
-
-struct Job {
-    order: Order,
-    progress: Progress,
-    _task: AbortOnDropHandle<()>,
-}
+pub(crate) type Progress = jobs::Progress<Made>;
 
 /// Jobs that fetch at a time: each takes a file's worth of disk twice, and a core while it packs.
 const LANES: usize = 4;
 /// All of one attempt: the largest archive at 100 kB/s.
 const ATTEMPT: Duration = Duration::from_secs(600);
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 /// Older revisions' packages that are fetched again at a time, and the attempts for each.
 const MOST_RESTORED: usize = 64;
 const RESTORE_ATTEMPTS: u32 = 6;
@@ -148,27 +134,23 @@ impl Fetcher {
             &["result"],
         )?;
         registry.register(Box::new(fetches.clone()))?;
-        let (lanes, jobs, restored) = (Semaphore::new(LANES), Mutex::default(), Mutex::default());
+        let (lanes, jobs, restored) = (Semaphore::new(LANES), Jobs::new(stores.clone()), Mutex::default());
         Ok(Self { client, stores, workshop, reach, trust, interval, lanes, jobs, restored, fetches })
     }
 
     /// How far the function's order is; none when it was never given.
     pub(crate) fn progress(&self, key: &Key, order: &Order) -> Option<Progress> {
-        let jobs = self.jobs.lock();
-        let progress = jobs.get(key).filter(|job| job.order == *order).map(|job| job.progress.clone())?;
-        match &progress {
+        self.jobs.progress(key, order).filter(|progress| match progress {
             // Lost, or damaged: it has to be made again.
-            Progress::Made(made) if !self.workshop.volume.has(&made.digest) => None,
-            _ => Some(progress),
-        }
+            Progress::Made(made) => self.has(&made.digest),
+            Progress::Working | Progress::Failed(_) => true,
+        })
     }
 
     /// Takes an order, in the place of any other that the function gave. `known` is what an earlier process made of it.
     pub(crate) fn start(self: &Arc<Self>, key: &Key, order: &Order, known: Option<Made>) {
-        let mut jobs = self.jobs.lock();
         let work = Arc::clone(self).work(key.clone(), order.clone(), known);
-        let task = AbortOnDropHandle::new(tokio::spawn(work));
-        jobs.insert(key.clone(), Job { order: order.clone(), progress: Progress::Working, _task: task });
+        self.jobs.start(key, order.clone(), work);
     }
 
     /// Has a package that an older revision needs, and that was lost, fetched again from what the revision recorded. A few attempts;
@@ -193,7 +175,7 @@ impl Fetcher {
     }
 
     async fn work_again(&self, key: &Key, order: &Order, lost: &Made) {
-        let mut pause = FIRST_PAUSE;
+        let mut pauses = Pauses::new();
         for _ in 0..RESTORE_ATTEMPTS {
             let result = self.attempt(key, order, Some(lost)).await;
             let label = result.as_ref().map_or_else(|failure| failure.reason, |_| "ok");
@@ -214,8 +196,7 @@ impl Fetcher {
                     }
                 }
             }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            tokio::time::sleep(pauses.next()).await;
         }
     }
 
@@ -226,35 +207,30 @@ impl Fetcher {
 
     /// The function is gone, or has another kind of source.
     pub(crate) fn forget(&self, key: &Key) {
-        self.jobs.lock().remove(key);
+        self.jobs.forget(key);
     }
 
     /// The packages that functions are about to have.
     pub(crate) fn digests(&self) -> HashSet<String> {
-        let jobs = self.jobs.lock();
-        let made = jobs.values().filter_map(|job| match &job.progress {
-            Progress::Made(made) => Some(made.digest.clone()),
-            _ => None,
-        });
-        made.collect()
+        self.jobs.made().into_iter().map(|made| made.digest).collect()
     }
 
     /// Works on an order: until it is done, or for as long as what it names may move.
     async fn work(self: Arc<Self>, key: Key, order: Order, mut known: Option<Made>) {
         let interval = self.interval.filter(|_| order.moves());
-        let (mut pause, mut misses) = (FIRST_PAUSE, 0);
+        let (mut pauses, mut misses) = (Pauses::new(), 0);
         loop {
             let result = self.attempt(&key, &order, known.as_ref()).await;
             let result_label = result.as_ref().map_or_else(|failure| failure.reason, |_| "ok");
             self.fetches.with_label_values(&[result_label]).inc();
             let wait = match result {
                 Ok(made) => {
-                    (pause, misses) = (FIRST_PAUSE, 0);
+                    (pauses, misses) = (Pauses::new(), 0);
                     if known.as_ref() != Some(&made) {
                         let Made { digest, bytes, resolved } = &made;
                         tracing::info!(function = %key, digest, bytes, resolved, "a source was fetched");
                     }
-                    self.tell(&key, &order, Progress::Made(made.clone()));
+                    self.jobs.tell(&key, &order, Progress::Made(made.clone()));
                     known = Some(made);
                     interval
                 }
@@ -265,15 +241,14 @@ impl Fetcher {
                     // A server may be away for a moment without anybody hearing of it who has the code already.
                     let serves = known.as_ref().is_some_and(|known| self.has(&known.digest));
                     if !heals || !serves || misses >= MISSES {
-                        self.tell(&key, &order, Progress::Failed(failure));
+                        self.jobs.tell(&key, &order, Progress::Failed(failure));
                     }
-                    let again = pause;
-                    pause = (pause * 2).min(LONGEST_PAUSE);
+                    let again = pauses.next();
                     if heals { Some(again) } else { interval }
                 }
             };
             let Some(wait) = wait else { return };
-            tokio::time::sleep(wait + wait.mul_f64(rand::random::<f64>() / 10.0)).await;
+            tokio::time::sleep(jittered(wait)).await;
         }
     }
 
@@ -311,16 +286,6 @@ impl Fetcher {
             Failure::unreachable("The source", format_args!("it takes longer than {} s", ATTEMPT.as_secs()))
         };
         timeout(ATTEMPT, fetch).await.unwrap_or_else(|_| Err(late()))
-    }
-
-    fn tell(&self, key: &Key, order: &Order, progress: Progress) {
-        if let Some(job) = self.jobs.lock().get_mut(key).filter(|job| job.order == *order) {
-            if job.progress == progress {
-                return;
-            }
-            job.progress = progress;
-        }
-        self.stores.touch(key);
     }
 }
 
@@ -360,8 +325,7 @@ impl Fetcher {
                 .put(&made.digest, self.workshop.volume.draft().expect("a file"))
                 .expect("room");
         }
-        let task = AbortOnDropHandle::new(tokio::spawn(std::future::pending()));
-        self.jobs.lock().insert(key.clone(), Job { order, progress, _task: task });
+        self.jobs.put(key, order, progress, std::future::pending());
     }
 }
 

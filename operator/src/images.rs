@@ -5,20 +5,20 @@
 //! revision that came of it remembers that: at rest, and for a new leader, no registry is asked. Whatever a job does or fails to do, what
 //! runs goes on. There are at most as many jobs as Functions, and [`LANES`] of them work at a time.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use flint_api::{BuildOutput, Function, Runtime};
+use flint_kube::lease::jittered;
 use kube::ResourceExt as _;
-use parking_lot::Mutex;
 use prometheus::{IntCounterVec, Opts, Registry};
 use tokio::{sync::Semaphore, time::timeout};
-use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     fetch::Failure,
     function::problem::{self, Problem},
     home::PackageSource,
+    jobs::{Jobs, Pauses, Progress},
     key::Key,
     package::{IMAGE_ANNOTATION, Image, Package},
     packages::Volume,
@@ -39,31 +39,15 @@ pub(crate) struct Images {
     stores: Stores,
     workshop: Option<Workshop>,
     lanes: Semaphore,
-    jobs: Mutex<HashMap<Key, Job>>,
+    /// What they make is an image, by its digest.
+    jobs: Jobs<Order, String>,
     pushes: IntCounterVec,
-}
-
-/// How far an order is.
-#[derive(Clone, Debug, PartialEq)]
-enum Progress {
-    Working,
-    /// The image, by its digest.
-    Made(String),
-    Failed(Failure),
-}
-
-struct Job {
-    order: Order,
-    progress: Progress,
-    _task: AbortOnDropHandle<()>,
 }
 
 /// Jobs that make images at a time: each takes a core while it packs, and a file's worth of disk.
 const LANES: usize = 2;
 /// All of one attempt: the largest package at 500 kB/s, and a base that has to be copied from another registry.
 const ATTEMPT: Duration = Duration::from_secs(900);
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
 // === impl Images ===
 
@@ -88,7 +72,8 @@ impl Images {
         )?;
         registry.register(Box::new(pushes.clone()))?;
         let workshop = place.map(|place| Workshop::new(place, packages, volume));
-        Ok(Self { stores, workshop, lanes: Semaphore::new(LANES), jobs: Mutex::default(), pushes })
+        let jobs = Jobs::new(stores.clone());
+        Ok(Self { stores, workshop, lanes: Semaphore::new(LANES), jobs, pushes })
     }
 
     /// The package as the function wants it: itself, or with the image that holds it.
@@ -115,7 +100,7 @@ impl Images {
             image: Some(Image { reference, made_of: Some(made_of.clone()) }),
             ..package.clone()
         };
-        match self.progress(key, &order) {
+        match self.jobs.progress(key, &order) {
             Some(Progress::Made(reference)) => Ok(with(reference)),
             progress => {
                 if let Some(reference) = self.deployed(key, function, &made_of) {
@@ -125,7 +110,9 @@ impl Images {
                     Some(Progress::Failed(failure)) => Err(Problem::build(failure.reason, failure.message)),
                     progress => {
                         if progress.is_none() {
-                            self.start(key, order, package.data.clone());
+                            let work =
+                                Arc::clone(self).work(key.clone(), order.clone(), package.data.clone());
+                            self.jobs.start(key, order, work);
                         }
                         let text = "The image with the code is being pushed.";
                         Err(Problem::waiting(problem::IMAGE_PUSHING, text))
@@ -137,12 +124,7 @@ impl Images {
 
     /// The function is gone, or wants no image.
     pub(crate) fn forget(&self, key: &Key) {
-        self.jobs.lock().remove(key);
-    }
-
-    fn progress(&self, key: &Key, order: &Order) -> Option<Progress> {
-        let jobs = self.jobs.lock();
-        jobs.get(key).filter(|job| job.order == *order).map(|job| job.progress.clone())
+        self.jobs.forget(key);
     }
 
     /// The image that a revision of the function has, if it was made of the same.
@@ -158,15 +140,8 @@ impl Images {
         })
     }
 
-    fn start(self: &Arc<Self>, key: &Key, order: Order, data: Option<Bytes>) {
-        let mut jobs = self.jobs.lock();
-        let work = Arc::clone(self).work(key.clone(), order.clone(), data);
-        let task = AbortOnDropHandle::new(tokio::spawn(work));
-        jobs.insert(key.clone(), Job { order, progress: Progress::Working, _task: task });
-    }
-
     async fn work(self: Arc<Self>, key: Key, order: Order, data: Option<Bytes>) {
-        let mut pause = FIRST_PAUSE;
+        let mut pauses = Pauses::new();
         loop {
             let result = self.attempt(&order, data.clone()).await;
             let label = match &result {
@@ -178,19 +153,18 @@ impl Images {
             match result {
                 Ok((image, pushed)) => {
                     tracing::info!(function = %key, image, pushed, "a package is in an image");
-                    return self.tell(&key, &order, Progress::Made(image));
+                    return self.jobs.tell(&key, &order, Progress::Made(image));
                 }
                 Err(failure) => {
                     let heals = failure.heals;
                     tracing::info!(function = %key, reason = failure.reason, message = failure.message, heals, "an image was not made");
-                    self.tell(&key, &order, Progress::Failed(failure));
+                    self.jobs.tell(&key, &order, Progress::Failed(failure));
                     if !heals {
                         return;
                     }
                 }
             }
-            tokio::time::sleep(pause + pause.mul_f64(rand::random::<f64>() / 10.0)).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            tokio::time::sleep(jittered(pauses.next())).await;
         }
     }
 
@@ -205,16 +179,6 @@ impl Images {
             Failure::passing(problem::IMAGE_PUSH_FAILED, text)
         };
         timeout(ATTEMPT, workshop.make(order, data)).await.unwrap_or_else(|_| Err(late()))
-    }
-
-    fn tell(&self, key: &Key, order: &Order, progress: Progress) {
-        if let Some(job) = self.jobs.lock().get_mut(key).filter(|job| job.order == *order) {
-            if job.progress == progress {
-                return;
-            }
-            job.progress = progress;
-        }
-        self.stores.touch(key);
     }
 }
 

@@ -9,6 +9,7 @@ mod fetch;
 mod function;
 mod home;
 mod images;
+mod jobs;
 mod key;
 mod leader;
 mod listen;

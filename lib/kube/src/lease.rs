@@ -224,13 +224,13 @@ impl Lease {
                     if until.send_replace(None).is_some() {
                         tracing::warn!(lease = self.config.name, "another holds the lease");
                     }
-                    self.jittered(self.config.look_every)
+                    jittered(self.config.look_every)
                 }
                 // Somebody wrote in between, or it was us and the answer was lost: look again soon.
                 Ok(Err(kube::Error::Api(status))) if status.code == 409 => self.config.retry_every / 10,
                 Ok(Err(error)) => {
                     tracing::warn!(lease = self.config.name, %error, "the lease cannot be read or written");
-                    self.jittered(self.config.retry_every)
+                    jittered(self.config.retry_every)
                 }
                 Err(_) => self.config.retry_every / 10,
             };
@@ -305,11 +305,12 @@ impl Lease {
             Err(_) => tracing::warn!(lease = self.config.name, "the lease was not released in time"),
         }
     }
+}
 
-    /// Up to a tenth longer, so that candidates do not march in step.
-    fn jittered(&self, wait: Duration) -> Duration {
-        wait + wait.mul_f64(rand::random::<f64>() / 10.0)
-    }
+/// Up to a tenth longer, so that those who wait do not march in step.
+#[must_use]
+pub fn jittered(wait: Duration) -> Duration {
+    wait + wait.mul_f64(rand::random::<f64>() / 10.0)
 }
 
 #[cfg(test)]

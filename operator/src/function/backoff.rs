@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
+use flint_kube::lease::jittered;
 use parking_lot::Mutex;
 
 use crate::key::Key;
@@ -26,8 +27,7 @@ impl Backoff {
         let count = failures.entry(key.clone()).or_default();
         *count += 1;
         let doubled = FIRST.saturating_mul(1 << (*count - 1).min(16));
-        let wait = doubled.min(LONGEST);
-        wait + wait.mul_f64(rand::random::<f64>() / 10.0)
+        jittered(doubled.min(LONGEST))
     }
 
     /// The last attempt worked, or the function is gone.
