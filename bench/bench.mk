@@ -1,6 +1,6 @@
 # Benchmarks. They print tables and write bench/results; bench/README.md says what makes a run valid. Each takes less than five minutes.
 
-.PHONY: bench bench-tools bench-proxy bench-stream bench-open bench-many bench-whole bench-fairness bench-cold-start bench-cold-start-python bench-burst bench-climb bench-languages bench-apply bench-switch bench-scale bench-sources bench-dev
+.PHONY: bench bench-tools bench-proxy bench-stream bench-open bench-many bench-whole bench-fairness bench-cold-start bench-cold-start-python bench-burst bench-climb bench-languages bench-apply bench-switch bench-scale bench-sources bench-packages bench-dev
 
 bench: bench-proxy bench-stream bench-open bench-many bench-whole bench-fairness ## the data plane beside nginx: CPU, streams, latency at a rate, many functions, the watchdog, fairness
 
@@ -63,7 +63,7 @@ bench-languages: ## from zero to the first answer by language, and what of it is
 	@$(kubectl) wait -n flint-bench --for=condition=Ready --timeout=300s --all functions
 	@trap '$(kubectl) delete namespace flint-bench >/dev/null' EXIT; \
 		$(bin)/flint-bench languages --url $$($(MAKE) -s url) --namespace flint-bench \
-			--functions bench-python,bench-node,bench-java,bench-ruby,bench-php,bench-go
+			--functions bench-python,bench-node,bench-java,bench-ruby,bench-php,bench-go -n 12
 
 bench-apply: ## from kubectl apply to the first 200
 	@$(call build_static,flint-bench)
@@ -79,9 +79,13 @@ bench-scale: ## thousands of functions on the cluster (FUNCTIONS=2000)
 
 # What a requirements.txt of the builds names, where they reach an index: REQUIREMENT=six==1.17.0
 REQUIREMENT ?=
-bench-sources: ## from a source to the first 200, by kind; cold starts with a small and a large package
+bench-sources: ## from a source to the first 200, by kind (3 minutes)
 	@$(call build_static,flint-bench)
-	@bench/sources $(bin)/flint-bench $$($(MAKE) -s url) '$(REQUIREMENT)'
+	@BENCH_ARGUMENTS='-n 6 --starts 0' bench/sources $(bin)/flint-bench $$($(MAKE) -s url) '$(REQUIREMENT)'
+
+bench-packages: ## cold starts with a package of 1 MB and with one of 50 (4 minutes)
+	@$(call build_static,flint-bench)
+	@BENCH_ARGUMENTS='-n 0 --starts 20 --name packages' bench/sources $(bin)/flint-bench $$($(MAKE) -s url)
 
 bench-dev: ## flint dev: its start, a reload, its memory at rest
 	@$(call build_static,flint-bench flint-cli)

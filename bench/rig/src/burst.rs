@@ -1,4 +1,5 @@
-//! Many functions at zero are called in the same moment: how long each waits, beside what one start takes on plain Kubernetes.
+//! Many functions at zero are called in the same moment: how long each waits, beside as many Deployments of plain Kubernetes that
+//! are scaled to one in the same moment, and beside one alone.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -11,7 +12,7 @@ use tokio::{task::JoinSet, time::Instant};
 use crate::{
     cluster::{Url, call, client, milliseconds, none, waiting},
     copies::Copies,
-    floor::{Floor, FloorImage},
+    floor::{Floor, FloorImage, Floors},
     report::{Machine, Report, Times, now},
 };
 
@@ -57,14 +58,29 @@ struct Results {
     pool: usize,
     floor_image: String,
     flint_ms: Times,
+    /// As many Deployments, in the same moment.
     floor_ms: Times,
-    /// Flint's burst ÷ one start of plain Kubernetes.
+    /// One Deployment alone.
+    floor_one_ms: Times,
+    /// Flint's p95 ÷ that of as many Deployments.
     ratio_p95: f64,
+    /// Flint's p95 ÷ the median of one Deployment alone.
+    ratio_one: f64,
     /// Calls that were not answered with 200.
     failed: usize,
     /// Starts from the pool, over all rounds.
     from_pool: usize,
     samples_ms: Vec<f64>,
+    floor_samples_ms: Vec<f64>,
+}
+
+/// What the rounds saw.
+#[derive(Default)]
+struct Seen {
+    flint: Vec<f64>,
+    plain: Vec<f64>,
+    failed: usize,
+    from_pool: usize,
 }
 
 /// Gateways hear of pods that wait a moment after the API server does.
@@ -79,21 +95,30 @@ impl Burst {
         let patience = Duration::from_secs_f64(self.patience);
         let namespace = &self.function_namespace;
         let floor = Floor::make(&client, namespace, &self.floor, patience).await?;
-        let plain = self.plain(&floor).await;
+        let one = self.plain(&floor).await;
         floor.remove().await?;
-        let plain = plain?;
+        let one = one?;
+        let floors = Floors::make(self.functions, &client, namespace, &self.floor, patience).await?;
         let copies = Copies::make(&client, namespace, &self.function_name, self.functions, patience).await?;
-        let outcome = self.rounds(&client, &copies).await;
+        let outcome = self.rounds(&client, &copies, &floors).await;
         copies.remove().await?;
-        let (samples, failed, from_pool) = outcome?;
-        let (flint_ms, floor_ms) = (Times::of_samples(&samples), Times::of_samples(&plain));
-        let ratio_p95 = flint_ms.p95 / floor_ms.p50;
-        println!("\n{:24} {:>8} {:>8} {:>8} {:>8}", "ms", "p50", "p95", "min", "max");
-        for (name, times) in [("Flint, all at once", flint_ms), ("plain Kubernetes, one", floor_ms)] {
-            println!("{name:24} {:>8.1} {:>8.1} {:>8.1} {:>8.1}", times.p50, times.p95, times.min, times.max);
+        floors.remove().await?;
+        let Seen { flint, plain, failed, from_pool } = outcome?;
+        let (flint_ms, floor_ms, floor_one_ms) =
+            (Times::of_samples(&flint), Times::of_samples(&plain), Times::of_samples(&one));
+        let (ratio_p95, ratio_one) = (flint_ms.p95 / floor_ms.p95, flint_ms.p95 / floor_one_ms.p50);
+        println!("\n{:29} {:>8} {:>8} {:>8} {:>8}", "ms", "p50", "p95", "min", "max");
+        let rows = [
+            ("Flint, all at once", flint_ms),
+            ("plain Kubernetes, all at once", floor_ms),
+            ("plain Kubernetes, one", floor_one_ms),
+        ];
+        for (name, times) in rows {
+            println!("{name:29} {:>8.1} {:>8.1} {:>8.1} {:>8.1}", times.p50, times.p95, times.min, times.max);
         }
         println!(
-            "p95 of the burst is {ratio_p95:.2} of one start; {failed} calls failed; {from_pool} starts came from the pool"
+            "p95 is {ratio_p95:.2} of plain Kubernetes' burst and {ratio_one:.2} of its single start; \
+             {failed} calls failed; {from_pool} starts came from the pool"
         );
         let results = Results {
             function: format!("{namespace}/{}", self.function_name),
@@ -102,10 +127,13 @@ impl Burst {
             floor_image: self.floor.floor_image,
             flint_ms,
             floor_ms,
+            floor_one_ms,
             ratio_p95,
+            ratio_one,
             failed,
             from_pool,
-            samples_ms: samples,
+            samples_ms: flint,
+            floor_samples_ms: plain,
         };
         let benchmark = format!("burst-{}", self.function_name.trim_start_matches("bench-"));
         Report { benchmark: &benchmark, date: now(), machine, results }.write(&self.results)
@@ -122,13 +150,21 @@ impl Burst {
         Ok(samples)
     }
 
-    /// Milliseconds of all calls, how many failed, and how many came from the pool.
-    async fn rounds(&self, client: &Client, copies: &Copies) -> anyhow::Result<(Vec<f64>, usize, usize)> {
+    /// Plain Kubernetes and Flint in turns.
+    async fn rounds(&self, client: &Client, copies: &Copies, floors: &Floors) -> anyhow::Result<Seen> {
         let patience = Duration::from_secs_f64(self.patience);
         let pods: Api<Pod> = Api::namespaced(client.clone(), &self.function_namespace);
-        let (mut samples, mut failed, mut from_pool) = (Vec::new(), 0, 0);
+        let mut seen = Seen::default();
         for round in 1..=self.n {
             none(&pods, "flint.dev/function", patience).await?;
+            let plain = floors.start().await?;
+            floors.stop().await?;
+            let times = Times::of_samples(&plain);
+            println!(
+                "round {round}: plain Kubernetes p50 {:.0}, p95 {:.0}, slowest {:.0} ms",
+                times.p50, times.p95, times.max
+            );
+            seen.plain.extend(plain);
             waiting(&pods, self.pool, patience).await?;
             tokio::time::sleep(HEARD).await;
             let mut calls = JoinSet::new();
@@ -145,18 +181,18 @@ impl Burst {
             while let Some(called) = calls.join_next().await {
                 let (took, status) = called?;
                 round_samples.push(took);
-                failed += usize::from(!matches!(status, Ok(200)));
+                seen.failed += usize::from(!matches!(status, Ok(200)));
             }
             let list = ListParams::default().labels("flint.dev/from-pool");
             let claimed = pods.list(&list).await?.items.iter().map(ResourceExt::name_any).count();
-            from_pool += claimed;
+            seen.from_pool += claimed;
             let times = Times::of_samples(&round_samples);
             println!(
                 "round {round}: p50 {:.0}, p95 {:.0}, slowest {:.0} ms; {claimed} from the pool",
                 times.p50, times.p95, times.max
             );
-            samples.extend(round_samples);
+            seen.flint.extend(round_samples);
         }
-        Ok((samples, failed, from_pool))
+        Ok(seen)
     }
 }

@@ -54,6 +54,12 @@ pub(crate) struct Sources {
     /// The sizes of packages to start from, in MB; ratios are to the first.
     #[arg(long, value_delimiter = ',', default_value = "1,50")]
     sizes: Vec<usize>,
+    /// Functions of each size that take turns, so that a start does not wait for the last one's instance to go.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
+    copies: u16,
+    /// What the result is called.
+    #[arg(long, default_value = "sources")]
+    name: String,
     /// What a round may take, in seconds.
     #[arg(long, default_value_t = 300.0)]
     patience: f64,
@@ -127,7 +133,7 @@ impl Sources {
             let kind = format!("cold start, {output} {:.1} MB", *package_bytes as f64 / 1e6);
             println!("{kind:28} {:>8.0} {:>8.0} {:>8.0}   ratio {ratio_p50:.2}", ms.p50, ms.p95, ms.max);
         }
-        Report { benchmark: "sources", date: now(), machine, results }.write(&self.results)
+        Report { benchmark: &self.name, date: now(), machine, results }.write(&self.results)
     }
 
     async fn measure(&self, site: &Site) -> anyhow::Result<Results> {
@@ -201,17 +207,22 @@ impl Sources {
             let artifact = payload::push(&self.registry, &artifact, package.bytes).await?;
             let source = json!({"oci": {"reference": artifact}});
             for output in ["package", "image"].into_iter().take(1 + usize::from(self.images)) {
-                let name = format!("{name}-{output}");
-                site.create(&name, json!({"source": source, "build": {"output": output}})).await?;
-                let url = site.url(&name).await?;
-                call_until_ok(&url, site.patience).await?;
-                sized.push((name, url, bytes, unpacked, output, Vec::new()));
+                let mut copies = Vec::new();
+                for copy in 0..self.copies {
+                    let name = format!("{name}-{output}-{copy}");
+                    site.create(&name, json!({"source": source, "build": {"output": output}})).await?;
+                    let url = site.url(&name).await?;
+                    call_until_ok(&url, site.patience).await?;
+                    copies.push((name, url));
+                }
+                sized.push((copies, bytes, unpacked, output, Vec::new()));
             }
         }
         for round in 1..=self.starts {
-            for (name, url, bytes, _, output, samples) in &mut sized {
+            for (copies, bytes, _, output, samples) in &mut sized {
+                let (name, url) = &copies[round % copies.len()];
                 site.at_zero(name).await?;
-                let pause = 0.5 + rand::rng().random::<f64>() * 2.0;
+                let pause = 0.5 + rand::rng().random::<f64>();
                 tokio::time::sleep(Duration::from_secs_f64(pause)).await;
                 let start = Instant::now();
                 let status = call(url, site.patience).await?;
@@ -222,7 +233,7 @@ impl Sources {
             }
         }
         let first = sized.first().map_or(f64::NAN, |(.., samples)| Times::of_samples(samples).p50);
-        let starts = sized.into_iter().map(|(_, _, package_bytes, unpacked_bytes, output, samples_ms)| {
+        let starts = sized.into_iter().map(|(_, package_bytes, unpacked_bytes, output, samples_ms)| {
             let ms = Times::of_samples(&samples_ms);
             Start { package_bytes, unpacked_bytes, output, ms, ratio_p50: ms.p50 / first, samples_ms }
         });

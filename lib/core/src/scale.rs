@@ -17,7 +17,9 @@
 //! Without a ready instance there is nothing to average: requests do not run, they wait, for as long as a start takes,
 //! and an average over their waiting would ask for instances that nobody needs once the first one is there. So from zero
 //! the *queue* decides: as many instances as its requests fill, at once, growing with every later report and not
-//! shrinking while anybody waits. The windows begin with the first ready instance.
+//! shrinking while anybody waits. The windows begin [`SETTLING`] after the first ready instance: until then what gateways
+//! report is still of the time in which requests waited, and one that waited alone would look like an instance that
+//! is busy all the time and needs another beside it.
 //!
 //! The way down to zero has its own clock. A function that had no demand for its idle time is at rest, whatever the
 //! averages remember (with a window of an hour, one request for an hour) and in panic or not: nobody is there to be
@@ -58,6 +60,10 @@ pub const DEFAULT_BURST_CAPACITY: f64 = 211.0;
 /// No instance goes for want of demand within this time of the last rise, or of the autoscaler's own start: long enough for
 /// a client that gave up to try again, and for every gateway to have connected again.
 pub const LAST_INSTANCE_GRACE: Duration = Duration::from_secs(10);
+
+/// After the first instance is ready, the queue goes on to decide for so long: two reports of a gateway, of which the second has
+/// no moment in it from before.
+pub const SETTLING: Duration = Duration::from_secs(2);
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,7 +144,7 @@ pub struct Decision {
 pub enum Reason {
     /// A gateway is silent, or nothing was measured yet: the number stays.
     NoData,
-    /// Requests wait and no instance is ready: the queue decided.
+    /// No instance is ready, or the first has not been for long: the queue decided.
     Activation,
     /// The stable window decided.
     Stable,
@@ -161,6 +167,8 @@ pub enum Reason {
 pub struct Scaler {
     metric: Metric,
     average: Average,
+    /// When the windows begin; none while no instance is ready.
+    settled_at: Option<Duration>,
     peak: Peak,
     /// Since when the function is in panic; moved forward while the peak lasts.
     panic_since: Option<Duration>,
@@ -242,6 +250,8 @@ impl Scaler {
         Self {
             metric: spec.metric,
             average: Average::default(),
+            // Others that ran before we looked have settled.
+            settled_at: (seen.ready > 0).then_some(now),
             peak: Peak::default(),
             panic_since: (seen.ready > 1).then_some(now),
             panic_highest: if seen.ready > 1 { seen.ready } else { 0 },
@@ -252,7 +262,7 @@ impl Scaler {
 
     /// Takes in what was measured. Several samples of one second count as their mean.
     ///
-    /// Without a ready instance a sample proves demand, and is not averaged.
+    /// Without a ready instance, and for [`SETTLING`] after the first, a sample proves demand and is not averaged.
     pub fn record(&mut self, now: Duration, ready: u32, sample: Sample, spec: &Spec) {
         if sample.is_demand() {
             self.demand_at(now);
@@ -261,7 +271,7 @@ impl Scaler {
             self.metric = spec.metric;
             self.average = Average::default();
         }
-        if ready > 0 {
+        if !self.settles(now, ready) {
             self.average.record(now, sample.of(spec.metric), spec.window);
         }
     }
@@ -306,7 +316,7 @@ impl Scaler {
         spec: &Spec,
         averages: Option<(f64, f64)>,
     ) -> (u32, Reason) {
-        if seen.ready == 0 && seen.waiting > 0 {
+        if self.settles(now, seen.ready) && seen.waiting > 0 {
             let filled = whole(f64::from(seen.waiting) / spec.concurrency.max(1.0));
             return (filled.max(seen.present), Reason::Activation);
         }
@@ -354,6 +364,15 @@ impl Scaler {
             delayed if delayed > number => (delayed, Reason::Delay),
             number => (number, reason),
         }
+    }
+
+    /// Whether nobody is ready, or nobody was a moment ago.
+    fn settles(&mut self, now: Duration, ready: u32) -> bool {
+        if ready == 0 {
+            self.settled_at = None;
+            return true;
+        }
+        now < *self.settled_at.get_or_insert(now + SETTLING)
     }
 
     fn demand_is_over(&self, now: Duration, spec: &Spec) -> bool {

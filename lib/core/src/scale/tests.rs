@@ -157,6 +157,33 @@ fn waiting_for_a_slow_start_asks_for_no_second_instance() {
 }
 
 #[test]
+fn what_was_reported_of_the_wait_asks_for_no_second_instance_once_the_first_is_there() {
+    let spec = spec();
+    let mut scaler = Scaler::new(at(0), &seen(0, 0), &spec);
+    assert_eq!(scaler.decide(at(0), &waiting(0, 0, 1), &spec).desired, 1);
+    // The report of the wait is the last one still, then comes one of which a part is from then.
+    for (second, reported) in [(1, 1.0), (2, 0.9), (3, 0.0), (4, 0.0)] {
+        scaler.record(at(second), 1, concurrency(reported), &spec);
+        let decision = scaler.decide(at(second), &seen(1, 1), &spec);
+        assert_eq!((decision.desired, decision.panicking), (1, false), "{second}");
+    }
+}
+
+#[test]
+fn the_queue_goes_on_to_decide_until_the_windows_begin() {
+    let spec = spec();
+    let mut scaler = Scaler::new(at(0), &seen(0, 0), &spec);
+    assert_eq!(scaler.decide(at(0), &waiting(0, 0, 1), &spec).desired, 1);
+    scaler.record(at(1), 1, concurrency(1.0), &spec);
+    let decision = scaler.decide(at(1), &waiting(1, 1, 40), &spec);
+    assert_eq!((decision.desired, decision.reason), (40, Reason::Activation));
+    // An instance that is busy all the time is found as before.
+    scaler.record(at(3), 1, concurrency(1.0), &spec);
+    let decision = scaler.decide(at(3), &seen(1, 1), &spec);
+    assert_eq!((decision.desired, decision.panicking), (2, true));
+}
+
+#[test]
 fn a_burst_at_zero_keeps_its_instances_when_the_first_of_them_is_ready() {
     let spec = Spec { max: 8, ..spec() };
     let mut scaler = Scaler::new(at(0), &seen(0, 0), &spec);
@@ -340,13 +367,15 @@ proptest! {
     fn silence_never_sends_an_instance_home(moments in moments(), present in 0_u32..100) {
         let spec = spec();
         let mut scaler = Scaler::new(at(0), &seen(present, present), &spec);
-        let mut now = Duration::ZERO;
+        let (mut now, mut ready_since) = (Duration::ZERO, (present > 0).then_some(Duration::ZERO));
         for (elapsed, value, ready, waiting, _) in moments {
             now += Duration::from_millis(elapsed);
             scaler.record(now, ready, concurrency(value), &spec);
             let decision = scaler.decide(now, &Seen { present, ready, waiting, known: false }, &spec);
+            ready_since = (ready > 0).then(|| ready_since.unwrap_or(now));
+            let starts = ready_since.is_none_or(|since| now < since + SETTLING);
             prop_assert!(decision.desired >= present);
-            prop_assert!(decision.desired == present || (ready == 0 && waiting > 0));
+            prop_assert!(decision.desired == present || (starts && waiting > 0));
         }
     }
 
