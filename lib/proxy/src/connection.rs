@@ -84,7 +84,9 @@ pub(crate) struct Connections {
     clock: Clock,
     epoch: Instant,
     draining: Cell<bool>,
-    /// Told when one ends: the acceptor waits for room, the drain for the last.
+    /// Told when there is a first one.
+    first: Notify,
+    /// Told when one ends: the acceptor waits for room, the drain for the last, and both may at once.
     changed: Rc<Notify>,
 }
 
@@ -216,6 +218,7 @@ impl Connections {
             clock: Clock::new(),
             epoch: Instant::now(),
             draining: Cell::new(false),
+            first: Notify::new(),
             changed,
         })
     }
@@ -254,6 +257,11 @@ impl Connections {
 
     pub(crate) fn add(&self, peer: SocketAddr, local: SocketAddr, worker: usize) -> Rc<Connection> {
         let mut list = self.list.borrow_mut();
+        if list.is_empty() {
+            // The sweep, and with it the clock, stands still while there is nobody.
+            self.clock.set(self.now());
+            self.first.notify_one();
+        }
         let connection = Rc::new(Connection {
             peer,
             local,
@@ -276,7 +284,15 @@ impl Connections {
         if let Some(moved) = list.get(place) {
             moved.place.set(place);
         }
+        self.changed.notify_waiters();
         self.changed.notify_one();
+    }
+
+    /// Tells those that speak HTTP/2 to end after what is in flight on them. Those of HTTP/1 hear it with their next answer.
+    pub(crate) fn go_away(&self) {
+        for connection in self.list.borrow().iter().filter(|one| one.protocol() == Protocol::Http2) {
+            connection.tell(Command::Close);
+        }
     }
 
     /// From now on every connection ends after what is in flight on it.
@@ -287,11 +303,18 @@ impl Connections {
         }
     }
 
-    /// Looks after the connections for ever.
+    fn now(&self) -> u64 {
+        u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Looks after the connections for ever. A process without any is not woken for it.
     pub(crate) async fn sweep(&self) {
         loop {
+            while self.len() == 0 {
+                self.first.notified().await;
+            }
             tokio::time::sleep(SWEEP).await;
-            let now = u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX);
+            let now = self.now();
             self.clock.set(now);
             for connection in self.list.borrow().iter() {
                 let command = connection.overstays(now, &self.limits);

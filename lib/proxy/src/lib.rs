@@ -1,4 +1,5 @@
-//! The HTTP engine of the gateway: a runtime per core, hyper at both ends, and our own pool of connections between them.
+//! The HTTP engine of the gateway: a runtime per core, hyper at both ends, and our own pool of connections between them. The watchdog has
+//! its two ends on the one thread that it has ([`Front`], [`Pool`]).
 //!
 //! It knows nothing of functions. A program gives it a [`Handler`] per worker; the handler routes, and sends each request
 //! to an [`Endpoint`], which is one instance with its kept connections:
@@ -51,6 +52,7 @@ mod connection;
 mod endpoint;
 mod exec;
 pub mod forward;
+mod front;
 mod gate;
 mod guard;
 mod io;
@@ -72,6 +74,7 @@ pub use self::{
     body::{Body, BodyError, BoxError},
     connection::{Connection, Limits, Protocol},
     endpoint::{Endpoint, EndpointStats, Sending},
+    front::Front,
     guard::{End, Guard, Guarded},
     pool::{Pool, PoolConfig},
     replay::{REPLAY_BUFFER, Replay},

@@ -8,10 +8,9 @@ use std::{
     time::Duration,
 };
 
-use crate::{endpoint::Endpoint, timeout::Timers, upstream::Upstream};
+use tokio::sync::Notify;
 
-/// A second: the unit that ages are counted in.
-const SWEEP: Duration = Duration::from_secs(1);
+use crate::{endpoint::Endpoint, timeout::Timers, upstream::Upstream};
 
 /// How connections to instances are kept.
 #[derive(Clone, Debug)]
@@ -26,6 +25,8 @@ pub struct PoolConfig {
     pub connect: Duration,
     /// How long a body is held back for a `100 Continue` that does not come.
     pub continue_after: Duration,
+    /// How often connections are looked at, while there are any: the unit that the limits above are counted in.
+    pub sweep: Duration,
     /// HTTP/2 connections to one instance from one worker.
     pub http2_connections: usize,
     /// Streams on one HTTP/2 connection before another is opened.
@@ -46,6 +47,10 @@ pub(crate) struct Shared {
     pub(crate) scratch: RefCell<Vec<u8>>,
     /// Sweeps so far.
     age: Cell<u64>,
+    /// Nothing is open, so nothing is swept.
+    resting: Cell<bool>,
+    /// Told when something is, or when nobody is left.
+    opened: Rc<Notify>,
     upstreams: RefCell<Vec<Weak<Upstream>>>,
 }
 
@@ -61,6 +66,7 @@ impl Default for PoolConfig {
             // In a cluster a connection takes less than a millisecond, or one lost SYN (1 s), or it will not come.
             connect: Duration::from_millis(1500),
             continue_after: Duration::from_secs(1),
+            sweep: Duration::from_secs(1),
             http2_connections: 4,
             http2_streams: 64,
         }
@@ -82,9 +88,11 @@ impl Pool {
             timers,
             scratch: RefCell::default(),
             age: Cell::new(0),
+            resting: Cell::new(false),
+            opened: Rc::default(),
             upstreams: RefCell::default(),
         });
-        tokio::task::spawn_local(sweep(Rc::downgrade(&shared)));
+        tokio::task::spawn_local(sweep(Rc::downgrade(&shared), shared.config.sweep));
         Self { shared }
     }
 
@@ -104,18 +112,27 @@ impl fmt::Debug for Pool {
     }
 }
 
-async fn sweep(pool: Weak<Shared>) {
+async fn sweep(pool: Weak<Shared>, every: Duration) {
     loop {
-        tokio::time::sleep(SWEEP).await;
+        tokio::time::sleep(every).await;
         let Some(pool) = pool.upgrade() else { return };
         pool.age.set(pool.age.get() + 1);
+        let mut open = false;
         pool.upstreams.borrow_mut().retain(|upstream| {
             let there = upstream.upgrade();
             if let Some(upstream) = &there {
                 upstream.sweep();
+                open |= upstream.is_open();
             }
             there.is_some()
         });
+        if !open {
+            // A process that serves nobody is not woken for it.
+            pool.resting.set(true);
+            let opened = Rc::clone(&pool.opened);
+            drop(pool);
+            opened.notified().await;
+        }
     }
 }
 
@@ -125,5 +142,23 @@ impl Shared {
     /// Now, in sweeps.
     pub(crate) fn age(&self) -> u64 {
         self.age.get()
+    }
+
+    /// A time in sweeps, one at least.
+    pub(crate) fn sweeps(&self, time: Duration) -> u64 {
+        u64::try_from(time.as_millis() / self.config.sweep.as_millis().max(1)).unwrap_or(u64::MAX).max(1)
+    }
+
+    /// There is a connection to look after.
+    pub(crate) fn opens(&self) {
+        if self.resting.replace(false) {
+            self.opened.notify_one();
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.opened.notify_one();
     }
 }

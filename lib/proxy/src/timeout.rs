@@ -1,18 +1,18 @@
-//! Deadlines for requests at the price of a list insertion: a hashed wheel per worker, ticked by one task.
+//! Deadlines for requests at the price of a list insertion: a hashed wheel per worker, turned by one task.
 //!
 //! A tokio timer costs a lock and, whenever it is the earliest, a wake-up of the driver. A proxy sets a deadline per request
 //! and almost never reaches one, so what counts is setting and dropping. Here both are O(1) on a worker's own memory, and
 //! the price is precision: a deadline is noticed up to one [`TICK`] late, never early.
 //!
-//! The ticking task sleeps while no deadline is set. It goes on for one tick after the last one was dropped, so that
-//! a request at a time does not wake it for each.
+//! The one task behind it sleeps until the next deadline that it knows of. A deadline that is dropped before leaves it asleep, and one
+//! that is set wakes it only if it is the next: where all requests have the same time, that is never.
 
 use std::{
     cell::RefCell,
     fmt,
     future::{Future, poll_fn},
     pin::Pin,
-    rc::Rc,
+    rc::{Rc, Weak},
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -65,11 +65,16 @@ struct Wheel {
     set: usize,
     /// Ticks up to this one have been handled.
     now: u64,
-    /// Whether an entry was added since the last tick.
-    touched: bool,
-    /// The ticking task, while it waits for a first entry.
-    parked: Option<Waker>,
+    /// The tick that the task sleeps until, or [`NEVER`].
+    alarm: u64,
+    /// The task.
+    task: Option<Waker>,
 }
+
+/// The tick of an alarm that is not set.
+const NEVER: u64 = u64::MAX;
+/// Further than this nobody sleeps at once: about a year, which every clock can add to its time.
+const FURTHEST: u64 = 3_000_000_000;
 
 struct Node {
     previous: u32,
@@ -82,7 +87,7 @@ struct Node {
 // === impl Timers ===
 
 impl Timers {
-    /// A wheel and its ticking task, on this thread's local runtime.
+    /// A wheel and its task, on this thread's local runtime.
     ///
     /// # Panics
     ///
@@ -96,12 +101,12 @@ impl Timers {
                 free: NIL,
                 set: 0,
                 now: 0,
-                touched: false,
-                parked: None,
+                alarm: NEVER,
+                task: None,
             })),
             epoch: Instant::now(),
         };
-        tokio::task::spawn_local(tick(Rc::downgrade(&timers.wheel), timers.epoch));
+        tokio::task::spawn_local(turn(Rc::downgrade(&timers.wheel), timers.epoch));
         timers
     }
 
@@ -144,27 +149,30 @@ fn passed(time: Duration) -> u64 {
         .saturating_add((time.subsec_nanos() / TICK.subsec_nanos()).into())
 }
 
-async fn tick(wheel: std::rc::Weak<RefCell<Wheel>>, epoch: Instant) {
+async fn turn(wheel: Weak<RefCell<Wheel>>, epoch: Instant) {
     loop {
-        let parked = poll_fn(|cx| {
-            let Some(wheel) = wheel.upgrade() else { return Poll::Ready(false) };
-            let mut wheel = wheel.borrow_mut();
-            if wheel.set > 0 || wheel.touched {
-                wheel.touched = false;
-                return Poll::Ready(true);
-            }
-            wheel.parked = Some(cx.waker().clone());
-            Poll::Pending
+        let Some(alarm) = poll_fn(|cx| poll_alarm(&wheel, cx)).await else { return };
+        let time = TICK.saturating_mul(u32::try_from(alarm.min(FURTHEST)).unwrap_or(u32::MAX));
+        let mut sleep = std::pin::pin!(tokio::time::sleep_until(epoch + time));
+        poll_fn(|cx| {
+            // An earlier deadline was set, or nobody is left: begin again.
+            let stands = wheel.upgrade().is_some_and(|wheel| wheel.borrow().alarm == alarm);
+            if stands { sleep.as_mut().poll(cx) } else { Poll::Ready(()) }
         })
         .await;
-        if !parked {
-            return;
-        }
-        tokio::time::sleep(TICK).await;
         let Some(wheel) = wheel.upgrade() else { return };
         let elapsed = passed(Instant::now().saturating_duration_since(epoch));
         wheel.borrow_mut().advance(elapsed);
     }
+}
+
+/// Waits until a deadline is set, and sets the alarm for the next one. None when the wheel is gone.
+fn poll_alarm(wheel: &Weak<RefCell<Wheel>>, cx: &Context<'_>) -> Poll<Option<u64>> {
+    let Some(wheel) = wheel.upgrade() else { return Poll::Ready(None) };
+    let mut wheel = wheel.borrow_mut();
+    wheel.task = Some(cx.waker().clone());
+    wheel.alarm = wheel.next();
+    if wheel.alarm == NEVER { Poll::Pending } else { Poll::Ready(Some(wheel.alarm)) }
 }
 
 // === impl Timeout ===
@@ -194,11 +202,6 @@ impl Entry {
             }
             return node.fired;
         }
-        if wheel.idle() {
-            // The wheel did not tick while it was empty.
-            let elapsed = passed(Instant::now().saturating_duration_since(self.timers.epoch));
-            wheel.now = wheel.now.max(elapsed);
-        }
         if self.tick <= wheel.now {
             return true;
         }
@@ -218,8 +221,13 @@ impl Drop for Entry {
 // === impl Wheel ===
 
 impl Wheel {
-    fn idle(&self) -> bool {
-        self.parked.is_some()
+    /// The tick of the next deadline, or [`NEVER`]: a look at every deadline, once for each alarm.
+    fn next(&self) -> u64 {
+        let set = self.slots.iter().flat_map(|first| {
+            let node = |index: u32| self.entries.get(index as usize);
+            std::iter::successors(node(*first), move |last| node(last.next))
+        });
+        set.map(|node| node.tick).min().unwrap_or(NEVER)
     }
 
     fn insert(&mut self, tick: u64, waker: Waker) -> u32 {
@@ -239,9 +247,11 @@ impl Wheel {
             self.entries[next as usize].previous = index;
         }
         self.set += 1;
-        self.touched = true;
-        if let Some(parked) = self.parked.take() {
-            parked.wake();
+        if tick < self.alarm {
+            self.alarm = tick;
+            if let Some(task) = &self.task {
+                task.wake_by_ref();
+            }
         }
         index
     }
@@ -338,6 +348,37 @@ mod tests {
         let work = tokio::time::sleep(Duration::from_secs(1));
         assert_eq!(timers.timeout(Instant::now() + Duration::from_secs(30), work).await, Ok(()));
         assert_eq!(timers.set(), 0);
+    }
+
+    #[tokio::test(flavor = "local", start_paused = true)]
+    async fn an_earlier_deadline_is_not_kept_waiting_by_a_later_one() {
+        let timers = Timers::start();
+        let start = Instant::now();
+        let later = timers.sleep_until(start + Duration::from_secs(3600));
+        let earlier = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            timers.sleep_until(start + Duration::from_secs(2)).await;
+            let waited = start.elapsed();
+            assert!(
+                waited >= Duration::from_secs(2) && waited <= Duration::from_secs(2) + 2 * TICK,
+                "{waited:?}"
+            );
+        };
+        tokio::join!(earlier, later);
+        assert!(start.elapsed() <= Duration::from_secs(3600) + 2 * TICK, "{:?}", start.elapsed());
+    }
+
+    #[tokio::test(flavor = "local", start_paused = true)]
+    async fn deadlines_that_are_set_and_dropped_do_not_wake_the_task() {
+        let timers = Timers::start();
+        let hour = Duration::from_secs(3600);
+        for _ in 0..100 {
+            let work = tokio::time::sleep(Duration::from_millis(100));
+            timers.timeout(Instant::now() + hour, work).await.unwrap();
+        }
+        // It sleeps until the first of them would have passed.
+        assert_eq!(timers.wheel.borrow().alarm, hour.as_millis() as u64 / 10);
+        assert_eq!(timers.wheel.borrow().now, 0);
     }
 
     #[tokio::test(flavor = "local", start_paused = true)]

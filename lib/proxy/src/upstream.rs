@@ -2,7 +2,7 @@
 //!
 //! They are of two kinds. Our own ([`Wire`]) serve requests that are whole when they are sent; hyper's serve bodies that come
 //! while they are sent, and upgrades. A worker has its own endpoint for each instance, so everything here belongs to one thread. Idle connections are taken last
-//! in, first out: what is warm stays warm, and what is not needed grows old and goes. Ages are counted in sweeps (one per
+//! in, first out: what is warm stays warm, and what is not needed grows old and goes. Ages are counted in sweeps (one a
 //! second) and not read from a clock, because a request should not pay for a limit that is 30 seconds away.
 //!
 //! hyper's connection is a task of its own on the same thread. It sees the other end close while idle, so a checkout only has
@@ -123,9 +123,14 @@ impl Upstream {
         }
     }
 
+    /// Whether a connection is open or coming up.
+    pub(crate) fn is_open(&self) -> bool {
+        self.open.get() > 0
+    }
+
     /// Lets go what is old, unused or closed.
     pub(crate) fn sweep(&self) {
-        let (age, idle) = (self.pool.age(), self.pool.config.idle.as_secs());
+        let (age, idle) = (self.pool.age(), self.pool.sweeps(self.pool.config.idle));
         self.wires.borrow_mut().retain(|wire| wire.still_good(age, idle));
         self.idle.borrow_mut().retain(|kept| kept.still_good(age, idle));
         self.multiplex.sweep(age, idle);
@@ -249,6 +254,7 @@ impl Upstream {
             return Err(NotSentReason::NoRoom);
         }
         let open = Open::count(&self.open);
+        self.pool.opens();
         let limit = self.pool.config.connect;
         let socket = self
             .pool
@@ -264,7 +270,7 @@ impl Upstream {
 
     /// The sweep after which a connection made now is not used: its age less a part that differs from one to the next.
     fn expires(&self) -> u64 {
-        let age = self.pool.config.age.as_secs();
+        let age = self.pool.sweeps(self.pool.config.age);
         let part = (self.connects.get().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) % (age / 5 + 1);
         self.pool.age() + age - part
     }

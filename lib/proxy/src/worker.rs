@@ -318,7 +318,8 @@ impl Thread {
     }
 }
 
-fn begin<H: Handler>(
+/// Serves a connection, in a task of its own.
+pub(crate) fn begin<H: Handler>(
     stream: TcpStream,
     peer: SocketAddr,
     worker: usize,
