@@ -45,10 +45,7 @@ pub async fn announce(instance: Arc<Instance>, port: u16) {
     }
     let init = instance.ready().await;
     let since_start = instance.started.elapsed();
-    let fields = [
-        ("initMs", Field::Millis(init.as_secs_f64() * 1000.0)),
-        ("sinceStartMs", Field::Millis(since_start.as_secs_f64() * 1000.0)),
-    ];
+    let fields = [("initMs", Field::Millis(init)), ("sinceStartMs", Field::Millis(since_start))];
     instance.log.log(Level::Info, None, "ready", &fields);
     let (Some(mut line), Some(home), Some(ip)) = (line, &config.home, config.identity.ip) else { return };
     if config.key.0.is_empty() {

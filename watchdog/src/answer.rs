@@ -5,30 +5,38 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use flint_core::wire::{ERROR_HEADER, ErrorCode};
+use flint_proxy::Timers;
 use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::mpsc;
-use tokio::time::Sleep;
 
 use crate::report::Status;
 use crate::ticket::Ticket;
 
-/// A response's body.
+/// The body of an answer that is made here.
 pub enum Answer {
     /// All of it at once.
     Whole(Option<Bytes>),
     /// Frame by frame, from whoever makes them.
     Frames(mpsc::Receiver<Result<Frame<Bytes>, Cut>>),
+}
+
+/// The body of any answer.
+pub enum Outgoing {
+    /// Made here.
+    Ours(Answer),
     /// As it comes from the function's server.
-    Passed(Passed),
+    Passed(Box<Passed>),
 }
 
 /// A body that is passed on. The request is over when it ends, and its deadline ends it.
 pub struct Passed {
-    body: Incoming,
+    body: flint_proxy::Body,
     ticket: Option<Ticket>,
-    deadline: Pin<Box<Sleep>>,
+    timers: Timers,
+    /// Set when the body is waited for.
+    deadline: Option<Pin<Box<dyn Future<Output = ()>>>>,
     status: StatusCode,
 }
 
@@ -57,9 +65,8 @@ pub fn refusal(code: ErrorCode, message: &str, request_id: &str) -> Response<Ans
 impl Passed {
     /// A body from the function's server.
     #[must_use]
-    pub fn new(body: Incoming, ticket: Ticket, status: StatusCode) -> Self {
-        let deadline = Box::pin(tokio::time::sleep_until(ticket.deadline));
-        Self { body, ticket: Some(ticket), deadline, status }
+    pub fn new(body: flint_proxy::Body, ticket: Ticket, timers: Timers, status: StatusCode) -> Self {
+        Self { body, ticket: Some(ticket), timers, deadline: None, status }
     }
 
     fn end(&mut self, status: Status) {
@@ -79,19 +86,31 @@ impl Passed {
             }
             Poll::Ready(Some(Err(error))) => {
                 self.end(Status::Error);
-                Poll::Ready(Some(Err(Cut(error.to_string()))))
+                Poll::Ready(Some(Err(Cut(in_full(&error)))))
             }
             Poll::Ready(None) => {
                 self.end(Status::Success);
                 Poll::Ready(None)
             }
-            Poll::Pending if self.deadline.as_mut().poll(context).is_ready() => {
+            Poll::Pending if self.is_late(context) => {
                 let message = self.ticket.as_ref().map_or_else(String::new, Ticket::timeout_message);
                 self.end(Status::Timeout);
+                // What still comes has nobody to go to.
+                self.body = flint_proxy::Body::empty();
                 Poll::Ready(Some(Err(Cut(message))))
             }
             Poll::Pending => Poll::Pending,
         }
+    }
+
+    fn is_late(&mut self, context: &mut Context<'_>) -> bool {
+        let Some(ticket) = &self.ticket else { return false };
+        let (timers, deadline) = (&self.timers, ticket.deadline);
+        let sleep = self.deadline.get_or_insert_with(|| {
+            let timers = timers.clone();
+            Box::pin(async move { timers.sleep_until(deadline).await })
+        });
+        sleep.as_mut().poll(context).is_ready()
     }
 }
 
@@ -108,7 +127,6 @@ impl Body for Answer {
         match &mut *self {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Frames(frames) => frames.poll_recv(context),
-            Self::Passed(passed) => passed.poll(context),
         }
     }
 
@@ -116,7 +134,6 @@ impl Body for Answer {
         match self {
             Self::Whole(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
             Self::Frames(_) => false,
-            Self::Passed(passed) => passed.body.is_end_stream(),
         }
     }
 
@@ -124,7 +141,54 @@ impl Body for Answer {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
             Self::Frames(_) => SizeHint::default(),
+        }
+    }
+}
+
+// === impl Outgoing ===
+
+impl Body for Outgoing {
+    type Data = Bytes;
+    type Error = Cut;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        match &mut *self {
+            Self::Ours(answer) => Pin::new(answer).poll_frame(context),
+            Self::Passed(passed) => passed.poll(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Ours(answer) => answer.is_end_stream(),
+            Self::Passed(passed) => passed.body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Ours(answer) => answer.size_hint(),
             Self::Passed(passed) => passed.body.size_hint(),
         }
     }
+}
+
+/// An error with its causes, for where nobody follows them.
+#[must_use]
+pub fn in_full(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        // hyper's errors and ours may say what their cause says.
+        let said = error.to_string();
+        if !text.ends_with(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        cause = error.source();
+    }
+    text
 }

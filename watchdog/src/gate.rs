@@ -46,7 +46,7 @@ enum Phase {
 }
 
 /// "No limit" is a limit too: without any, waiting requests would be an unbounded queue.
-const NO_LIMIT: usize = 10_000;
+pub(crate) const NO_LIMIT: usize = 10_000;
 
 // === impl Gate ===
 

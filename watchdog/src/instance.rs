@@ -152,6 +152,12 @@ impl Instance {
         self.health.borrow().clone()
     }
 
+    /// Whether requests can be worked on.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        matches!(*self.health.borrow(), Health::Ready(_))
+    }
+
     /// Waits until the child is ready.
     pub async fn ready(&self) -> Duration {
         let mut health = self.health.subscribe();
@@ -202,12 +208,12 @@ impl Instance {
     }
 
     /// The most memory that the function has used so far.
-    pub fn memory_peak(&self) -> Option<u64> {
+    pub fn memory_peak(&self, now: Instant) -> Option<u64> {
         // What a container beside us uses is not seen from here.
         if self.config.command.is_empty() {
             return None;
         }
-        self.memory.peak(&self.children.lock(), Instant::now())
+        self.memory.peak(&self.children.lock(), now)
     }
 
     /// A number that no other request of this instance has.
@@ -224,7 +230,7 @@ impl Instance {
             concurrency: self.config.concurrency.unwrap_or(0),
             ready: matches!(self.health(), Health::Ready(_)) && !self.gate.is_closing(),
             children,
-            memory_peak: self.memory_peak(),
+            memory_peak: self.memory_peak(Instant::now()),
             log_dropped: self.log.dropped(),
         };
         self.metrics.render(&self.config.identity, gauges)

@@ -4,12 +4,13 @@ mod lines;
 mod sink;
 mod stream;
 mod tail;
+mod text;
 
 use std::fmt::Write as _;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 pub use self::lines::{Piece, Splitter};
@@ -17,6 +18,7 @@ pub use self::sink::{Output, Sink};
 pub use self::stream::{ChildStream, Origin, Pipes, Pump};
 pub use self::tail::{Attribution, Tail};
 
+pub(crate) use self::text::{push_millis, push_number, push_text};
 use crate::config::Identity;
 
 /// How much a line matters.
@@ -39,8 +41,8 @@ pub enum Field<'a> {
     Text(&'a str),
     /// A whole number.
     Count(u64),
-    /// Milliseconds, shown to two places.
-    Millis(f64),
+    /// A time, shown in milliseconds to two places.
+    Millis(Duration),
 }
 
 /// Writes lines; cheap to clone.
@@ -73,24 +75,31 @@ impl Logger {
 
     /// A line of the watchdog's own.
     pub fn log(&self, level: Level, request_id: Option<&str>, message: &str, fields: &[(&str, Field<'_>)]) {
+        self.compose(level, request_id, |line| {
+            push_text(line, message);
+            for (name, field) in fields {
+                line.extend_from_slice(b",\"");
+                line.extend_from_slice(name.as_bytes());
+                line.extend_from_slice(b"\":");
+                match field {
+                    Field::Text(text) => push_text(line, text),
+                    Field::Count(count) => push_number(line, *count),
+                    Field::Millis(time) => push_millis(line, *time),
+                }
+            }
+        });
+    }
+
+    /// The same, its message (a text in quotes) and its fields written by the caller.
+    pub(crate) fn compose(&self, level: Level, request_id: Option<&str>, rest: impl FnOnce(&mut Vec<u8>)) {
         if level < self.level {
             return;
         }
-        let mut line = self.open(level.as_str(), request_id, message);
-        for (name, field) in fields {
-            let _ = match field {
-                Field::Text(text) => {
-                    let _ = write!(line, ",\"{name}\":");
-                    push_string(&mut line, text);
-                    Ok(())
-                }
-                Field::Count(count) => write!(line, ",\"{name}\":{count}"),
-                Field::Millis(millis) => write!(line, ",\"{name}\":{millis:.2}"),
-            };
-        }
-        // A function may write the same words.
-        line.push_str(",\"source\":\"watchdog\"");
-        self.close(line);
+        self.line(level.as_str(), request_id, |line| {
+            rest(line);
+            // A function may write the same words.
+            line.extend_from_slice(b",\"source\":\"watchdog\"");
+        });
     }
 
     /// A line without a request.
@@ -103,14 +112,17 @@ impl Logger {
         if piece.is_none() && text.starts_with('{') && self.relay_object(request_id, text) {
             return;
         }
-        let mut line = self.open(level_of(text), request_id, text);
-        if origin == Origin::Stderr {
-            line.push_str(",\"stream\":\"stderr\"");
-        }
-        if let Some(piece) = piece {
-            let _ = write!(line, ",\"part\":{},\"last\":{}", piece.number, piece.last);
-        }
-        self.close(line);
+        self.line(level_of(text), request_id, |line| {
+            push_text(line, text);
+            if origin == Origin::Stderr {
+                line.extend_from_slice(b",\"stream\":\"stderr\"");
+            }
+            if let Some(piece) = piece {
+                line.extend_from_slice(b",\"part\":");
+                push_number(line, piece.number.into());
+                line.extend_from_slice(if piece.last { b",\"last\":true" } else { b",\"last\":false" });
+            }
+        });
     }
 
     /// Bytes dropped because nobody read the log.
@@ -137,49 +149,46 @@ impl Logger {
         let message =
             ["message", "msg"].iter().find_map(|name| theirs.get(*name)).map_or_else(String::new, text_of);
         let id = named(&["requestId", "aws_request_id", "request_id", "AWSRequestId"]).or(request_id);
-        let mut line = self.open(level, id, &message);
-        for (name, value) in &theirs {
-            if !matches!(
-                name.as_str(),
-                "level" | "message" | "requestId" | "function" | "namespace" | "revision" | "time"
-            ) {
-                line.push(',');
-                push_string(&mut line, name);
-                let _ = write!(line, ":{value}");
+        self.line(level, id, |line| {
+            push_text(line, &message);
+            for (name, value) in &theirs {
+                if !matches!(
+                    name.as_str(),
+                    "level" | "message" | "requestId" | "function" | "namespace" | "revision" | "time"
+                ) {
+                    line.push(b',');
+                    push_text(line, name);
+                    line.push(b':');
+                    // Writing a value into memory cannot fail.
+                    let _ = serde_json::to_writer(&mut *line, value);
+                }
             }
-        }
-        self.close(line);
+        });
         true
     }
 
-    fn open(&self, level: &str, request_id: Option<&str>, message: &str) -> String {
-        let mut line = String::with_capacity(256 + message.len());
-        let _ = write!(line, "{{\"time\":\"{:.3}\",\"level\":\"{level}\"", Timestamp::now());
-        line.push_str(&self.identity);
-        if let Some(id) = request_id {
-            line.push_str(",\"requestId\":");
-            push_string(&mut line, id);
-        }
-        line.push_str(",\"message\":");
-        push_string(&mut line, message);
-        line
-    }
-
-    fn close(&self, mut line: String) {
-        line.push_str("}\n");
-        self.sink.push(line.as_bytes());
+    /// Writes a line: what all have, up to its message, and the rest.
+    fn line(&self, level: &str, request_id: Option<&str>, rest: impl FnOnce(&mut Vec<u8>)) {
+        self.sink.push(|line, stamp| {
+            line.extend_from_slice(b"{\"time\":\"");
+            stamp.push(line);
+            line.extend_from_slice(b"\",\"level\":\"");
+            line.extend_from_slice(level.as_bytes());
+            line.push(b'"');
+            line.extend_from_slice(self.identity.as_bytes());
+            if let Some(id) = request_id {
+                line.extend_from_slice(b",\"requestId\":");
+                push_text(line, id);
+            }
+            line.extend_from_slice(b",\"message\":");
+            rest(line);
+            line.extend_from_slice(b"}\n");
+        });
     }
 }
 
 fn text_of(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-}
-
-fn push_string(line: &mut String, text: &str) {
-    // Serializing text into memory cannot fail.
-    if let Ok(quoted) = serde_json::to_string(text) {
-        line.push_str(&quoted);
-    }
 }
 
 /// The level that the text begins with, as Python's and Node's clients write it: `[ERROR]`.

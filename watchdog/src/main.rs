@@ -56,7 +56,7 @@ fn main() -> ExitCode {
             return ExitCode::from(WRONG_CONFIGURATION);
         }
     };
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match run::runtime() {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("flint-watchdog: no runtime: {error}");

@@ -5,17 +5,18 @@ mod lambda;
 mod process;
 mod worker;
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ::http::{Request, Response};
-use hyper::body::Incoming;
+use flint_proxy::Body;
 
 use self::http::Proxy;
 use self::lambda::Lambda;
 pub(crate) use self::lambda::defaults;
 use self::process::Runner;
-use crate::answer::Answer;
+use crate::answer::Outgoing;
 use crate::config::ModeKind;
 use crate::instance::Instance;
 use crate::ticket::Ticket;
@@ -26,7 +27,7 @@ pub enum Mode {
     /// The AWS Lambda Runtime API on loopback.
     Lambda(Arc<Lambda>),
     /// A port that serves HTTP.
-    Http(Arc<Proxy>),
+    Http(Rc<Proxy>),
     /// One program per request.
     Process(Arc<Runner>),
 }
@@ -54,11 +55,11 @@ impl Mode {
     }
 
     /// Answers a request.
-    pub async fn call(&self, request: Request<Incoming>, ticket: Ticket) -> Response<Answer> {
+    pub async fn call(&self, request: Request<Body>, ticket: Ticket) -> Response<Outgoing> {
         match self {
-            Self::Lambda(lambda) => lambda.call(request, ticket).await,
+            Self::Lambda(lambda) => lambda.call(request, ticket).await.map(Outgoing::Ours),
             Self::Http(proxy) => proxy.call(request, ticket).await,
-            Self::Process(runner) => runner.call(request, ticket).await,
+            Self::Process(runner) => runner.call(request, ticket).await.map(Outgoing::Ours),
         }
     }
 

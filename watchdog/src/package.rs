@@ -66,8 +66,7 @@ pub async fn install(instance: &Arc<Instance>) -> Result<(), Failure> {
     loop {
         let error = match fetch(&mut line, source, &instance.config.task_root).await {
             Ok(bytes) => {
-                let millis = began.elapsed().as_secs_f64() * 1000.0;
-                let fields = [("bytes", Field::Count(bytes)), ("tookMs", Field::Millis(millis))];
+                let fields = [("bytes", Field::Count(bytes)), ("tookMs", Field::Millis(began.elapsed()))];
                 instance.log.log(Level::Info, None, "package unpacked", &fields);
                 return Ok(());
             }

@@ -80,7 +80,7 @@ pub async fn run(config: PoolConfig, started: Instant) -> io::Result<ExitCode> {
                 }
                 loaded = true;
                 front.loaded();
-                let fields = [("sinceStartMs", Field::Millis(started.elapsed().as_secs_f64() * 1000.0))];
+                let fields = [("sinceStartMs", Field::Millis(started.elapsed()))];
                 log.log(Level::Info, None, "waiting for a claim", &fields);
             }
             _ = resolve.tick() => home = resolved(&config).await.or(home),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::logs::{Field, Level, Logger};
+use crate::logs::{Level, Logger, push_millis, push_number};
 
 /// One invocation, when it is over.
 #[derive(Clone, Debug)]
@@ -43,55 +43,71 @@ impl Report<'_> {
     #[must_use]
     pub fn billed_ms(&self) -> u64 {
         let billed = self.duration + self.init.unwrap_or_default();
-        u64::try_from(billed.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+        // Not in one division: it would be of 128 bits.
+        billed.as_secs().saturating_mul(1000).saturating_add(billed.subsec_nanos().div_ceil(1_000_000).into())
     }
 
     /// Lambda's REPORT line.
     #[must_use]
     pub fn line(&self) -> String {
-        use std::fmt::Write as _;
-        let mut line = format!(
-            "REPORT RequestId: {}\tDuration: {:.2} ms\tBilled Duration: {} ms",
-            self.request_id,
-            millis(self.duration),
-            self.billed_ms()
-        );
-        if let Some(bytes) = self.memory_size {
-            let _ = write!(line, "\tMemory Size: {} MB", bytes / MIB);
-        }
-        if let Some(bytes) = self.max_memory_used {
-            let _ = write!(line, "\tMax Memory Used: {} MB", bytes.div_ceil(MIB));
-        }
-        if let Some(init) = self.init {
-            let _ = write!(line, "\tInit Duration: {:.2} ms", millis(init));
-        }
-        if self.status != Status::Success {
-            let _ = write!(line, "\tStatus: {}", self.status.as_str());
-        }
-        line
+        let mut line = Vec::new();
+        self.push_line(&mut line, b"\t");
+        String::from_utf8(line).unwrap_or_default()
     }
 
     /// Writes it to the log, as a line and as fields.
-    pub fn write(&self, logger: &Logger, line: &str) {
-        let mut fields = Vec::with_capacity(6);
-        fields.push(("durationMs", Field::Millis(millis(self.duration))));
-        fields.push(("billedDurationMs", Field::Count(self.billed_ms())));
+    pub fn write(&self, logger: &Logger) {
+        logger.compose(Level::Info, Some(self.request_id), |line| {
+            line.push(b'"');
+            // Nothing else in it has to be escaped: see `ticket::request_id`.
+            self.push_line(line, b"\\t");
+            line.extend_from_slice(b"\",\"durationMs\":");
+            push_millis(line, self.duration);
+            line.extend_from_slice(b",\"billedDurationMs\":");
+            push_number(line, self.billed_ms());
+            if let Some(bytes) = self.memory_size {
+                line.extend_from_slice(b",\"memorySizeMB\":");
+                push_number(line, bytes / MIB);
+            }
+            if let Some(bytes) = self.max_memory_used {
+                line.extend_from_slice(b",\"maxMemoryUsedMB\":");
+                push_number(line, bytes.div_ceil(MIB));
+            }
+            if let Some(init) = self.init {
+                line.extend_from_slice(b",\"initDurationMs\":");
+                push_millis(line, init);
+            }
+            line.extend_from_slice(b",\"status\":\"");
+            line.extend_from_slice(self.status.as_str().as_bytes());
+            line.push(b'"');
+        });
+    }
+
+    fn push_line(&self, line: &mut Vec<u8>, tab: &[u8]) {
+        line.extend_from_slice(b"REPORT RequestId: ");
+        line.extend_from_slice(self.request_id.as_bytes());
+        let mut field = |name: &[u8], value: &dyn Fn(&mut Vec<u8>), unit: &[u8]| {
+            for part in [tab, name] {
+                line.extend_from_slice(part);
+            }
+            value(line);
+            line.extend_from_slice(unit);
+        };
+        field(b"Duration: ", &|line| push_millis(line, self.duration), b" ms");
+        field(b"Billed Duration: ", &|line| push_number(line, self.billed_ms()), b" ms");
         if let Some(bytes) = self.memory_size {
-            fields.push(("memorySizeMB", Field::Count(bytes / MIB)));
+            field(b"Memory Size: ", &|line| push_number(line, bytes / MIB), b" MB");
         }
         if let Some(bytes) = self.max_memory_used {
-            fields.push(("maxMemoryUsedMB", Field::Count(bytes.div_ceil(MIB))));
+            field(b"Max Memory Used: ", &|line| push_number(line, bytes.div_ceil(MIB)), b" MB");
         }
         if let Some(init) = self.init {
-            fields.push(("initDurationMs", Field::Millis(millis(init))));
+            field(b"Init Duration: ", &|line| push_millis(line, init), b" ms");
         }
-        fields.push(("status", Field::Text(self.status.as_str())));
-        logger.log(Level::Info, Some(self.request_id), line, &fields);
+        if self.status != Status::Success {
+            field(b"Status: ", &|line| line.extend_from_slice(self.status.as_str().as_bytes()), b"");
+        }
     }
-}
-
-fn millis(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1000.0
 }
 
 // === impl Status ===

@@ -3,11 +3,14 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::spawn_local;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::admin::{self, Admin};
@@ -15,7 +18,7 @@ use crate::config::Config;
 use crate::instance::Instance;
 use crate::logs::{Field, Level, Logger, Sink};
 use crate::mode::Mode;
-use crate::server::{self, Server};
+use crate::server::Server;
 use crate::{announce, package};
 
 /// A child that was asked to end may take this long; then it is ended.
@@ -25,8 +28,8 @@ const LAST_WORD: Duration = Duration::from_millis(200);
 /// On top of the function's timeout: the news of the end, and the last bytes.
 const DRAIN_SLACK: Duration = Duration::from_secs(4);
 
-/// However short a function's timeout is: a look at nothing ten times a second is not felt.
-const LEAST_PAUSE: Duration = Duration::from_millis(100);
+/// Tasks that run between two looks at the sockets, as in the gateway: under load as many events are taken at a time as there are.
+const TASKS_PER_POLL: u32 = 256;
 
 /// Both ports, bound.
 pub(crate) struct Sockets {
@@ -40,6 +43,17 @@ pub(crate) struct Sockets {
 pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
+}
+
+/// The runtime of an instance: this thread, and nobody else.
+///
+/// # Errors
+/// When the kernel has no more files.
+pub fn runtime() -> io::Result<LocalRuntime> {
+    Builder::new_current_thread()
+        .enable_all()
+        .event_interval(TASKS_PER_POLL)
+        .build_local(LocalOptions::default())
 }
 
 /// Runs an instance until it is told to end or cannot go on.
@@ -63,7 +77,7 @@ pub(crate) fn say_listening(log: &Logger, port: u16, admin_port: u16, started: I
     let fields = [
         ("port", Field::Count(port.into())),
         ("adminPort", Field::Count(admin_port.into())),
-        ("sinceStartMs", Field::Millis(started.elapsed().as_secs_f64() * 1000.0)),
+        ("sinceStartMs", Field::Millis(started.elapsed())),
     ];
     log.log(Level::Info, None, "listening", &fields);
 }
@@ -76,12 +90,11 @@ pub(crate) async fn live(
 ) -> io::Result<ExitCode> {
     let port = traffic.local_addr()?.port();
     let mode = Mode::new(&instance);
-    let server = Server::new(instance.clone(), mode.clone());
-    tokio::spawn(server.clone().serve(traffic));
-    tokio::spawn(keep_a_timer_ahead(instance.config.timeout.min(server::IDLE)));
+    let server = Rc::new(Server::new(instance.clone(), mode.clone()));
+    spawn_local(server.clone().serve(traffic));
     tokio::spawn(announce::announce(instance.clone(), port));
     tokio::spawn(announce::claimed(instance.clone()));
-    tokio::spawn(start(instance.clone(), mode.clone()));
+    spawn_local(start(instance.clone(), mode.clone()));
 
     tokio::select! {
         failure = instance.failed() => {
@@ -111,15 +124,6 @@ pub(crate) async fn live(
     instance.log.say(Level::Info, "ended");
     instance.log.flush();
     Ok(ExitCode::SUCCESS)
-}
-
-/// Keeps a timer that fires before those that requests set, which are `shortest` at least. tokio wakes its driver for each timer
-/// that becomes the next to fire, by a system call and one more turn of its loop: a request's deadline always was that one.
-async fn keep_a_timer_ahead(shortest: Duration) {
-    let pause = (shortest / 2).max(LEAST_PAUSE);
-    loop {
-        sleep(pause).await;
-    }
 }
 
 async fn start(instance: Arc<Instance>, mode: Mode) {

@@ -96,18 +96,18 @@ impl Ticket {
 
     fn report(&mut self) {
         let (status, code) = self.outcome.take().unwrap_or((Status::Gone, 0));
-        let duration = self.began.elapsed();
+        let now = Instant::now();
+        let duration = now.saturating_duration_since(self.began);
         let tail = self.worker.take().and_then(|worker| worker.end(&self.id));
         let report = Report {
             request_id: &self.id,
             duration,
             init: self.init,
             memory_size: self.instance.config.memory_bytes,
-            max_memory_used: self.instance.memory_peak(),
+            max_memory_used: self.instance.memory_peak(now),
             status,
         };
-        let line = report.line();
-        report.write(&self.instance.log, &line);
+        report.write(&self.instance.log);
         let metrics = &self.instance.metrics;
         metrics.answered(code, duration);
         match status {
@@ -117,7 +117,7 @@ impl Ticket {
         }
         if let Some(tail) = tail {
             tail.push(&format!("END RequestId: {}", self.id));
-            tail.push(&line);
+            tail.push(&report.line());
         }
     }
 }

@@ -39,7 +39,7 @@ pub fn main() -> ExitCode {
             return ExitCode::from(WRONG_ENVIRONMENT);
         }
     };
-    let outcome = tokio::runtime::Builder::new_current_thread().enable_all().build().and_then(|runtime| {
+    let outcome = run::runtime().and_then(|runtime| {
         let outcome = runtime.block_on(async {
             tokio::spawn(end_with_the_platform());
             run::run(config, started).await

@@ -22,7 +22,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("flint-proxy", &["flint-core"]),
     ("flint-telemetry", &["flint-core"]),
     ("flint-testing", &["flint-api", "flint-core"]),
-    ("flint-watchdog", &["flint-core"]),
+    ("flint-watchdog", &["flint-core", "flint-proxy"]),
     (
         "flint-local",
         &[

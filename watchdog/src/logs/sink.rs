@@ -18,8 +18,12 @@ use parking_lot::Mutex;
 use tokio::net::unix::pipe;
 use tokio::sync::Notify;
 
+use super::text::Stamp;
+
 /// Children are read no further above this: a few times the longest line.
 const HIGH_WATER: usize = 1024 * 1024;
+/// Room for a line that was longer is not kept.
+const USUAL_LINE: usize = 4 * 1024;
 /// Lines are dropped above this, so that a log nobody reads costs no more memory.
 const LIMIT: usize = 2 * HIGH_WATER;
 
@@ -38,10 +42,18 @@ pub enum Output {
 
 struct Shared {
     output: Output,
-    pending: Mutex<VecDeque<u8>>,
+    pending: Mutex<Pending>,
     arrived: Notify,
     written: Notify,
     dropped: AtomicU64,
+}
+
+#[derive(Default)]
+struct Pending {
+    bytes: VecDeque<u8>,
+    /// Room for the line that is being made.
+    line: Vec<u8>,
+    stamp: Stamp,
 }
 
 // === impl Sink ===
@@ -69,15 +81,21 @@ impl Sink {
         sink
     }
 
-    pub(super) fn push(&self, line: &[u8]) {
+    /// Takes a line, made by `write` with its end and the time as lines have it.
+    pub(super) fn push(&self, write: impl FnOnce(&mut Vec<u8>, &mut Stamp)) {
         let mut pending = self.0.pending.lock();
-        if pending.len() + line.len() > LIMIT {
-            drop(pending);
+        let Pending { bytes, line, stamp } = &mut *pending;
+        line.clear();
+        write(line, stamp);
+        if bytes.len() + line.len() > LIMIT {
             self.0.dropped.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        let idle = pending.is_empty();
-        pending.extend(line);
+        let idle = bytes.is_empty();
+        bytes.extend(&*line);
+        if line.capacity() > USUAL_LINE {
+            *line = Vec::new();
+        }
         drop(pending);
         if idle {
             self.0.arrived.notify_one();
@@ -87,7 +105,7 @@ impl Sink {
     pub(super) async fn room(&self) {
         loop {
             let written = self.0.written.notified();
-            if self.0.pending.lock().len() < HIGH_WATER {
+            if self.0.pending.lock().bytes.len() < HIGH_WATER {
                 return;
             }
             written.await;
@@ -121,7 +139,7 @@ impl Sink {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.0.output.writable().await,
                 // Nobody will ever read the log: the function goes on without it.
                 Err(_) => {
-                    self.0.pending.lock().clear();
+                    self.0.pending.lock().bytes.clear();
                     self.0.written.notify_waiters();
                 }
             }
@@ -130,16 +148,16 @@ impl Sink {
 
     /// Writes once, in the way given; `false` when nothing was pending.
     fn write_some(&self, write: impl FnOnce(&Output, &[u8]) -> io::Result<usize>) -> io::Result<bool> {
-        let mut pending = self.0.pending.lock();
-        let (front, _) = pending.as_slices();
+        let bytes = &mut self.0.pending.lock().bytes;
+        let (front, _) = bytes.as_slices();
         if front.is_empty() {
-            if pending.capacity() > HIGH_WATER / 4 {
-                *pending = VecDeque::new();
+            if bytes.capacity() > HIGH_WATER / 4 {
+                *bytes = VecDeque::new();
             }
             return Ok(false);
         }
         let written = write(&self.0.output, front)?;
-        pending.drain(..written);
+        bytes.drain(..written);
         Ok(true)
     }
 }

@@ -1,11 +1,12 @@
 //! A child's standard output and standard error, read line by line into the log.
 
 use std::io::{self, ErrorKind};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use parking_lot::Mutex;
 use tokio::net::unix::pipe;
 use tokio::task::JoinHandle;
@@ -87,8 +88,17 @@ impl Pipes {
 
     /// Logs what the child has written so far, before it is said that its request is over.
     pub fn catch_up(&self) {
-        for stream in &self.0 {
-            stream.catch_up();
+        if self.0.is_empty() {
+            return;
+        }
+        // The pipes are asked, not the reactor, which may not have heard of the bytes yet; both at once, for mostly there is nothing.
+        let mut asked: Vec<_> =
+            self.0.iter().map(|stream| PollFd::new(stream.pipe.as_fd(), PollFlags::POLLIN)).collect();
+        let answered = poll(&mut asked, PollTimeout::ZERO).is_ok();
+        for (stream, asked) in self.0.iter().zip(asked) {
+            if !answered || asked.any() != Some(false) {
+                stream.catch_up();
+            }
         }
     }
 
@@ -150,7 +160,7 @@ impl ChildStream {
             if self.pipe.readable().await.is_err() {
                 break;
             }
-            match self.read(|chunk| self.pipe.try_read(chunk)) {
+            match self.read(|chunk| self.pipe.try_read_buf(chunk)) {
                 Ok(0) => break,
                 Ok(_) => {}
                 // Not ready after all: somebody has caught up.
@@ -165,8 +175,10 @@ impl ChildStream {
 
     fn catch_up(&self) {
         let mut total = 0;
-        // The pipe is asked, not the reactor, which may not have heard of the bytes yet.
-        while let Ok(read) = self.read(|chunk| Ok(nix::unistd::read(&self.pipe, chunk)?)) {
+        while let Ok(read) = self.read(|chunk| {
+            chunk.resize(CHUNK, 0);
+            Ok(nix::unistd::read(&self.pipe, chunk)?)
+        }) {
             total += read;
             if read == 0 || total >= CATCH_UP {
                 return;
@@ -178,8 +190,8 @@ impl ChildStream {
         self.splitter.lock().finish(|line, piece| self.relay(line, piece));
     }
 
-    fn read(&self, from: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> io::Result<usize> {
-        let mut chunk = [0; CHUNK];
+    fn read(&self, from: impl FnOnce(&mut Vec<u8>) -> io::Result<usize>) -> io::Result<usize> {
+        let mut chunk = Vec::with_capacity(CHUNK);
         // The lock is held over the read too, so that bytes stay in order when both ways of reading meet.
         let mut splitter = self.splitter.lock();
         let read = from(&mut chunk)?;

@@ -1,5 +1,6 @@
 use std::io::{Read as _, Seek as _};
 
+use jiff::Timestamp;
 use serde_json::json;
 
 use super::*;

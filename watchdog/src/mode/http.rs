@@ -1,27 +1,33 @@
 //! `http` mode: requests pass to a port that serves HTTP, the child's or the container's beside this one.
 //!
-//! Everything streams both ways and nothing is buffered. HTTP/1.1 goes over kept connections of our own pool; a request that
-//! is gRPC goes over HTTP/2 with prior knowledge; an upgrade becomes a tunnel. At the deadline the connection to the server is
-//! dropped, which ends the work as far as HTTP can; a child that works on one request at a time is killed and replaced.
+//! Everything streams both ways, and no more is held than has come anyway. HTTP/1.1 goes over kept connections, which requests that
+//! are here whole drive themselves, without a task between; a request that is gRPC goes over HTTP/2 with prior knowledge; an upgrade
+//! becomes a tunnel. At the deadline the connection to the server is dropped, which ends the work as far as HTTP can; a child that works
+//! on one request at a time is killed and replaced.
 
 mod headers;
 mod pool;
 mod server;
 mod tunnel;
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use flint_core::wire::ErrorCode;
-use http::{Request, Response, StatusCode};
-use hyper::body::Incoming;
+use flint_proxy::{Body, NotSentReason, SendError, Timers};
+use http::{HeaderValue, Request, Response, StatusCode, Version};
+use hyper::body::Body as _;
+use hyper::upgrade::OnUpgrade;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
-use tokio::time::{timeout, timeout_at};
+use tokio::time::timeout;
 
-use self::pool::{Pool, SendError};
-use crate::answer::{Answer, Passed, refusal};
+use self::pool::Pool;
+use crate::answer::{Answer, Outgoing, Passed, in_full, refusal};
 use crate::child::Handle;
+use crate::gate::NO_LIMIT;
 use crate::instance::Instance;
 use crate::logs::{Attribution, Pipes};
 use crate::mode::worker::end_all;
@@ -35,11 +41,14 @@ const CAUSE: Duration = Duration::from_millis(50);
 /// The mode.
 pub struct Proxy {
     instance: Arc<Instance>,
+    timers: Timers,
     pool: Pool,
     child: Mutex<Running>,
     restarts: Mutex<Restarts>,
     /// The last child's end, in words.
     last_end: watch::Sender<Option<String>>,
+    /// How many have ended.
+    ends: Cell<u64>,
     /// The port does not answer any more.
     broken: Notify,
 }
@@ -60,18 +69,22 @@ struct Running {
 // === impl Proxy ===
 
 impl Proxy {
-    pub(super) fn new(instance: Arc<Instance>) -> Arc<Self> {
-        Arc::new(Self {
-            pool: Pool::new(instance.config.upstream_port),
+    pub(super) fn new(instance: Arc<Instance>) -> Rc<Self> {
+        let timers = Timers::start();
+        let limit = instance.config.concurrency.unwrap_or(NO_LIMIT);
+        Rc::new(Self {
+            pool: Pool::new(instance.config.upstream_port, limit, &timers),
+            timers,
             instance,
             child: Mutex::default(),
             restarts: Mutex::default(),
             last_end: watch::Sender::new(None),
+            ends: Cell::new(0),
             broken: Notify::new(),
         })
     }
 
-    pub(super) async fn start(self: &Arc<Self>) {
+    pub(super) async fn start(self: &Rc<Self>) {
         if self.instance.config.command.is_empty() {
             self.clone().watch_port().await;
         } else {
@@ -94,54 +107,59 @@ impl Proxy {
         end_all(handle.as_slice(), grace, gone).await;
     }
 
-    pub(super) async fn call(
-        self: &Arc<Self>,
-        mut request: Request<Incoming>,
-        mut ticket: Ticket,
-    ) -> Response<Answer> {
-        if timeout_at(ticket.deadline, self.instance.ready()).await.is_err() {
+    pub(super) async fn call(&self, mut request: Request<Body>, mut ticket: Ticket) -> Response<Outgoing> {
+        if !self.instance.is_ready()
+            && self.timers.timeout(ticket.deadline, self.instance.ready()).await.is_err()
+        {
             let response =
                 refusal(ErrorCode::StartTimeout, "the function's server was not ready in time", &ticket.id);
             ticket.finish(Status::Timeout, response.status());
-            return response;
+            return response.map(Outgoing::Ours);
         }
         let (init, worker) = self.worker();
         ticket.begin(init, worker);
-        let upgrade = headers::upgrade(request.headers());
+        let upgrade = headers::to_server(&mut request);
         let client = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
-        headers::to_server(&mut request, upgrade.as_ref());
-        let mut ended = self.last_end.subscribe();
-        ended.mark_unchanged();
-        let sent = if headers::is_grpc(request.headers()) {
-            timeout_at(ticket.deadline, self.pool.send_multiplexed(request)).await
-        } else {
-            timeout_at(ticket.deadline, self.pool.send(request)).await
-        };
-        match sent {
-            Ok(Ok(mut response)) => {
-                self.child.lock().worked = true;
-                let status = response.status();
-                if let Some(client) = client.filter(|_| status == StatusCode::SWITCHING_PROTOCOLS) {
-                    tunnel::join(client, hyper::upgrade::on(&mut response), ticket);
-                    headers::to_client(response.headers_mut(), upgrade.as_ref());
-                    return response.map(|_| Answer::Whole(None));
-                }
-                headers::to_client(response.headers_mut(), None);
-                response.map(|body| Answer::Passed(Passed::new(body, ticket, status)))
-            }
+        let ends = self.ends.get();
+        let sent = self.timers.timeout(ticket.deadline, self.pool.send(request)).await;
+        let (response, status) = match sent {
+            Ok(Ok(response)) => return self.pass(response, ticket, upgrade.zip(client)),
             Ok(Err(error)) => {
-                let message = self.explain(&error, ended).await;
-                let response = refusal(ErrorCode::FunctionFailed, &message, &ticket.id);
-                ticket.finish(Status::Error, response.status());
-                response
+                let message = self.explain(&error, ends).await;
+                (refusal(ErrorCode::FunctionFailed, &message, &ticket.id), Status::Error)
             }
             Err(_) => {
-                let response = refusal(ErrorCode::Timeout, &ticket.timeout_message(), &ticket.id);
                 self.end_work();
-                ticket.finish(Status::Timeout, response.status());
-                response
+                (refusal(ErrorCode::Timeout, &ticket.timeout_message(), &ticket.id), Status::Timeout)
             }
+        };
+        ticket.finish(status, response.status());
+        response.map(Outgoing::Ours)
+    }
+
+    /// Passes the server's answer on.
+    fn pass(
+        &self,
+        mut response: Response<Body>,
+        ticket: Ticket,
+        upgrade: Option<(HeaderValue, OnUpgrade)>,
+    ) -> Response<Outgoing> {
+        self.child.lock().worked = true;
+        let status = response.status();
+        // What the gateway speaks is known where it is spoken.
+        *response.version_mut() = Version::HTTP_11;
+        if let Some((asked, client)) = upgrade.filter(|_| status == StatusCode::SWITCHING_PROTOCOLS) {
+            tunnel::join(client, hyper::upgrade::on(&mut response), ticket);
+            headers::to_client(response.headers_mut(), Some(&asked));
+            return response.map(|_| Outgoing::Ours(Answer::Whole(None)));
         }
+        headers::to_client(response.headers_mut(), None);
+        if response.body().is_end_stream() {
+            ticket.finish(Status::Success, status);
+            return response.map(|_| Outgoing::Ours(Answer::Whole(None)));
+        }
+        response
+            .map(|body| Outgoing::Passed(Box::new(Passed::new(body, ticket, self.timers.clone(), status))))
     }
 
     fn worker(&self) -> (Option<Duration>, Worker) {
@@ -169,16 +187,28 @@ impl Proxy {
     }
 
     /// Why the server did not answer: because its process ended, if it did.
-    async fn explain(&self, error: &SendError, mut ended: watch::Receiver<Option<String>>) -> String {
-        if matches!(error, SendError::Connect(_)) {
+    async fn explain(&self, error: &SendError, ends: u64) -> String {
+        let nobody = matches!(error, SendError::NotSent(not_sent) if matches!(not_sent.reason, NotSentReason::Connect(_)));
+        if nobody {
             self.broken.notify_one();
         }
-        if !self.instance.config.command.is_empty() && timeout(CAUSE, ended.changed()).await.is_ok() {
-            let cause = ended.borrow().clone();
+        if !self.instance.config.command.is_empty() {
+            let mut ended = self.last_end.subscribe();
+            let known = self.ends.get() != ends || timeout(CAUSE, ended.changed()).await.is_ok();
+            let cause = ended.borrow().clone().filter(|_| known);
             if let Some(cause) = cause {
                 return format!("Runtime.ExitError: {cause}");
             }
         }
-        error.to_string()
+        match error {
+            SendError::NotSent(not_sent) if nobody => {
+                format!("the function's server refused the connection: {}", in_full(&not_sent.reason))
+            }
+            SendError::NotSent(not_sent) => {
+                format!("the request did not reach the function's server: {}", in_full(&not_sent.reason))
+            }
+            SendError::Body(_) => "the request's body broke off".to_owned(),
+            _ => format!("the function's server broke off: {}", in_full(error)),
+        }
     }
 }

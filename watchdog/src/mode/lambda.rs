@@ -38,10 +38,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use flint_core::event::{Context, Format, event_from_request};
 use flint_core::wire::{self, ErrorCode};
+use flint_proxy::Body;
 use http::header::EXPECT;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Body as _;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, timeout_at};
@@ -67,6 +68,8 @@ const NO_LIMIT: usize = 100;
 /// The mode.
 pub struct Lambda {
     instance: Arc<Instance>,
+    /// The function's name as each event has it.
+    arn: Option<HeaderValue>,
     table: Mutex<Table>,
     restarts: Mutex<Restarts>,
     /// An earlier deadline than the one that is waited for has come.
@@ -80,6 +83,7 @@ pub struct Lambda {
 impl Lambda {
     pub(super) fn new(instance: Arc<Instance>) -> Arc<Self> {
         Arc::new(Self {
+            arn: HeaderValue::try_from(environment::arn(&instance.config)).ok(),
             instance,
             table: Mutex::default(),
             restarts: Mutex::default(),
@@ -115,11 +119,7 @@ impl Lambda {
         end_all(&handles, grace, gone).await;
     }
 
-    pub(super) async fn call(
-        self: &Arc<Self>,
-        request: Request<Incoming>,
-        ticket: Ticket,
-    ) -> Response<Answer> {
+    pub(super) async fn call(self: &Arc<Self>, request: Request<Body>, ticket: Ticket) -> Response<Answer> {
         let (parts, body) = request.into_parts();
         let kind = Kind::of(&parts.headers);
         let body = match self.read(&parts.headers, body, &ticket).await {
@@ -171,7 +171,7 @@ impl Lambda {
     async fn read(
         &self,
         headers: &HeaderMap,
-        mut body: Incoming,
+        mut body: Body,
         ticket: &Ticket,
     ) -> Result<Bytes, (ErrorCode, String)> {
         let refused = || (ErrorCode::RequestTooLarge, too_large());
@@ -253,15 +253,17 @@ fn unix_ms(deadline: Instant) -> u128 {
 }
 
 /// X-Ray's form of the trace: as it came, or made of the `traceparent`.
-fn trace_id(headers: &HeaderMap) -> Option<String> {
-    if let Some(given) = headers.get("x-amzn-trace-id").and_then(|value| value.to_str().ok()) {
-        return Some(given.to_owned());
+fn trace_id(headers: &HeaderMap) -> Option<HeaderValue> {
+    if let Some(given) = headers.get("x-amzn-trace-id").filter(|value| value.to_str().is_ok()) {
+        return Some(given.clone());
     }
     let mut fields = headers.get("traceparent")?.to_str().ok()?.split('-');
     let (_, trace, parent, flags) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
     let (epoch, rest) = trace.split_at_checked(8)?;
     let sampled = u8::from_str_radix(flags, 16).is_ok_and(|flags| flags & 1 == 1);
-    Some(format!("Root=1-{epoch}-{rest};Parent={parent};Sampled={}", u8::from(sampled)))
+    let sampled = if sampled { "1" } else { "0" };
+    let parts = ["Root=1-", epoch, "-", rest, ";Parent=", parent, ";Sampled=", sampled];
+    HeaderValue::try_from(parts.concat()).ok()
 }
 
 #[cfg(test)]

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flint_core::wire::ErrorCode;
+use flint_proxy::Body;
 use http::{Request, Response};
-use hyper::body::Incoming;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
@@ -55,15 +55,11 @@ impl Runner {
         }
     }
 
-    pub(super) async fn call(
-        self: &Arc<Self>,
-        request: Request<Incoming>,
-        ticket: Ticket,
-    ) -> Response<Answer> {
+    pub(super) async fn call(self: &Arc<Self>, request: Request<Body>, ticket: Ticket) -> Response<Answer> {
         let id = ticket.id.clone();
         let (reply, answer) = oneshot::channel();
         // In a task of its own: the client may go, and the program has to be ended then.
-        tokio::spawn(self.clone().exchange(request, ticket, reply));
+        tokio::task::spawn_local(self.clone().exchange(request, ticket, reply));
         answer.await.unwrap_or_else(|_| refusal(ErrorCode::FunctionFailed, "the instance ended", &id))
     }
 }

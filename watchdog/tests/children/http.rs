@@ -194,6 +194,57 @@ async fn connections_to_the_server_are_kept() {
 }
 
 #[tokio::test]
+async fn a_connection_that_the_server_has_closed_gets_no_other_request() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let watchdog = beside(listener.local_addr().unwrap().port()).start().await;
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut head = [0; 4096];
+            if stream.read(&mut head).await.unwrap_or(0) > 0 {
+                // It does not say that it closes.
+                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nwell").await.unwrap();
+            }
+        }
+    });
+    watchdog.said("ready").await;
+    for _ in 0..20 {
+        // Nobody may send it twice.
+        assert_eq!(watchdog.post("/", "once").await.text(), "well");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_without_a_body_is_a_success_too() {
+    let upstream = serve_upstream(|_| async {
+        Response::builder().status(204).body(Empty::new().map_err(|never| match never {}).boxed()).unwrap()
+    })
+    .await;
+    let watchdog = beside(upstream.port).ready().await;
+    let mut request = request(Method::DELETE, "/", "");
+    request.headers_mut().insert("x-request-id", "none".parse().unwrap());
+    assert_eq!(watchdog.send(request).await.status, 204);
+    assert_eq!(watchdog.report("none").await["status"], "success");
+}
+
+#[tokio::test]
+async fn a_short_body_that_comes_in_pieces_arrives_whole() {
+    let upstream = echo().await;
+    let watchdog = beside(upstream.port).ready().await;
+    let mut stream = TcpStream::connect(watchdog.address()).await.unwrap();
+    let head = "POST / HTTP/1.1\r\nhost: h\r\nconnection: close\r\ncontent-length: 9\r\n\r\n";
+    stream.write_all(format!("{head}one").as_bytes()).await.unwrap();
+    while watchdog.metric("flint_watchdog_in_flight ").await < 1.0 {}
+    for piece in ["two", "six"] {
+        stream.write_all(piece.as_bytes()).await.unwrap();
+    }
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+    let pieces: String = ["one", "two", "six"].into_iter().filter(|piece| answer.contains(piece)).collect();
+    assert_eq!(pieces, "onetwosix", "{answer}");
+}
+
+#[tokio::test]
 async fn an_upgrade_becomes_a_tunnel() {
     let upstream = serve_upstream(|mut request: Request<Incoming>| async move {
         assert_eq!(request.headers()["upgrade"], "websocket");

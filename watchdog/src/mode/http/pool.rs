@@ -1,192 +1,156 @@
-//! Connections to the function's server, kept and used again.
+//! Connections to the function's server: the engine's own, which the requests themselves drive.
 //!
 //! The last one used is used first. Servers close idle connections after a few seconds (gunicorn 2, Node and uvicorn 5), and a request
 //! on a connection that is being closed is lost; on loopback a new connection costs 50 µs. So a connection is kept for one
-//! idle second, and the race is left to servers that close earlier than that. A request that was not written yet moves on to a
-//! new connection.
+//! idle second at most, and the race is left to servers that close earlier than that. A request of which nothing was written moves on
+//! to another connection; any other is never sent twice.
 
-use std::collections::VecDeque;
-use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr};
-use std::sync::Arc;
+use std::cell::{Cell, RefCell};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{Request, Response, Uri, Version};
-use hyper::body::Incoming;
-use hyper::client::conn::{http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use parking_lot::Mutex;
+use flint_proxy::{
+    Body, Endpoint, NotSent, NotSentReason, PoolConfig, REPLAY_BUFFER, Replay, SendError, Sending, Timers,
+};
+use http::request::Parts;
+use http::{Request, Response, Version};
 use tokio::net::TcpStream;
-use tokio::time::Instant;
 
 /// See above.
 const IDLE: Duration = Duration::from_secs(1);
-/// As many as a busy function needs; more are closed after their answer.
-const KEPT: usize = 128;
-/// As at the other end: 1 MiB.
-const WINDOW: u32 = 1024 * 1024;
+/// How precise that is.
+const SWEEP: Duration = Duration::from_millis(500);
+/// On loopback nobody waits for a connection, but where the server's backlog is full.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// See `max_open`.
+const SLACK: usize = 1024;
 
 /// The pool.
 pub(super) struct Pool {
+    engine: flint_proxy::Pool,
     port: u16,
-    kept: Arc<Mutex<VecDeque<Kept>>>,
-    multiplexed: Mutex<Option<http2::SendRequest<Incoming>>>,
+    /// The server at both addresses of loopback: one that listens on "localhost" may have taken that for either family.
+    endpoints: RefCell<[Endpoint; 2]>,
+    /// The one that answered last.
+    preferred: Cell<usize>,
 }
 
-struct Kept {
-    sender: http1::SendRequest<Incoming>,
-    since: Instant,
+/// A request's body.
+enum Content {
+    /// It is short, and most likely here.
+    Short(Replay),
+    /// It passes as it comes.
+    Stream(Body),
 }
 
-/// Why there is no answer.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum SendError {
-    /// Nobody listens.
-    #[error("the function's server refused the connection: {0}")]
-    Connect(#[source] io::Error),
-    /// It is no HTTP that it speaks, or it broke off.
-    #[error("the function's server broke off: {0}")]
-    Broken(#[source] hyper::Error),
-}
+const LOOPBACKS: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
 
 // === impl Pool ===
 
 impl Pool {
-    pub(super) fn new(port: u16) -> Self {
-        Self { port, kept: Arc::default(), multiplexed: Mutex::default() }
+    /// For so many requests at a time.
+    pub(super) fn new(port: u16, limit: usize, timers: &Timers) -> Self {
+        let config = PoolConfig {
+            // Whatever the gate lets in is sent, and connections that were dropped may take a moment to go.
+            max_open: limit.saturating_add(SLACK),
+            idle: IDLE,
+            sweep: SWEEP,
+            connect: CONNECT,
+            ..PoolConfig::default()
+        };
+        let engine = flint_proxy::Pool::start(config, timers.clone());
+        let endpoints = RefCell::new(endpoints(&engine, port));
+        Self { engine, port, endpoints, preferred: Cell::new(0) }
     }
 
-    /// Sends over HTTP/1.1.
-    pub(super) async fn send(&self, request: Request<Incoming>) -> Result<Response<Incoming>, SendError> {
-        let mut request = origin_form(request);
-        loop {
-            let (mut sender, kept) = match self.take() {
-                Some(sender) => (sender, true),
-                None => (self.connect().await?, false),
-            };
-            match sender.try_send_request(request).await {
-                Ok(response) => {
-                    self.keep(sender);
-                    return Ok(response);
-                }
-                Err(mut error) => match error.take_message() {
-                    Some(unsent) if kept => request = unsent,
-                    _ => return Err(SendError::Broken(error.into_error())),
-                },
+    /// Sends a request that is clean: over HTTP/2 with prior knowledge if its version says so, otherwise over HTTP/1.1.
+    ///
+    /// # Errors
+    /// As the engine's; where nobody listens at either address, what the first of them said.
+    pub(super) async fn send(&self, request: Request<Body>) -> Result<Response<Body>, SendError> {
+        let (parts, body) = request.into_parts();
+        let body = Content::of(body);
+        let first = self.preferred.get();
+        let endpoint = self.endpoint(first);
+        if let Some(sending) = body.lend(&endpoint, &parts) {
+            match sending.await {
+                // The connection had just ended.
+                Err(SendError::NotSent(_)) => {}
+                outcome => return outcome,
             }
         }
-    }
-
-    /// Sends over HTTP/2 with prior knowledge.
-    pub(super) async fn send_multiplexed(
-        &self,
-        request: Request<Incoming>,
-    ) -> Result<Response<Incoming>, SendError> {
-        let mut request = absolute_form(request, self.port);
-        loop {
-            let open = self.multiplexed.lock().clone().filter(|sender| !sender.is_closed());
-            let (mut sender, kept) = match open {
-                Some(sender) => (sender, true),
-                None => (self.connect_multiplexed().await?, false),
+        let NotSent { request, reason } =
+            match endpoint.send(Request::from_parts(parts, body.into_body())).await {
+                Err(SendError::NotSent(not_sent)) => *not_sent,
+                outcome => return outcome,
             };
-            match sender.try_send_request(request).await {
-                Ok(response) => return Ok(response),
-                Err(mut error) => {
-                    *self.multiplexed.lock() = None;
-                    match error.take_message() {
-                        Some(unsent) if kept => request = unsent,
-                        _ => return Err(SendError::Broken(error.into_error())),
-                    }
-                }
+        let request = match (request, &reason) {
+            (Some(request), NotSentReason::Connect(_)) => request,
+            (request, _) => return Err(SendError::NotSent(Box::new(NotSent { request, reason }))),
+        };
+        let second = (first + 1) % LOOPBACKS.len();
+        match self.endpoint(second).send(request).await {
+            Err(SendError::NotSent(other)) => {
+                Err(SendError::NotSent(Box::new(NotSent { request: other.request, reason })))
+            }
+            outcome => {
+                self.preferred.set(second);
+                outcome
             }
         }
     }
 
     /// The server is being replaced: nothing goes to the old one.
     pub(super) fn forget(&self) {
-        self.kept.lock().clear();
-        *self.multiplexed.lock() = None;
+        let old = self.endpoints.replace(endpoints(&self.engine, self.port));
+        old.iter().for_each(Endpoint::close);
     }
 
     /// Whether anybody listens.
     pub(super) async fn probe(&self) -> bool {
-        loopback(self.port).await.is_ok()
-    }
-
-    /// A connection is kept when its answer's head is there, and is ready when the body is over. One that never becomes ready
-    /// (the body was not read to its end) goes with its time.
-    fn keep(&self, sender: http1::SendRequest<Incoming>) {
-        let mut kept = self.kept.lock();
-        if kept.len() == KEPT {
-            kept.pop_front();
+        for (at, address) in LOOPBACKS.into_iter().enumerate() {
+            if TcpStream::connect((address, self.port)).await.is_ok() {
+                self.preferred.set(at);
+                return true;
+            }
         }
-        kept.push_back(Kept { sender, since: Instant::now() });
+        false
     }
 
-    fn take(&self) -> Option<http1::SendRequest<Incoming>> {
-        let mut kept = self.kept.lock();
-        kept.retain(|kept| {
-            !kept.sender.is_closed() && (kept.since.elapsed() < IDLE || !kept.sender.is_ready())
-        });
-        let at = kept.iter().rposition(|kept| kept.sender.is_ready())?;
-        kept.remove(at).map(|kept| kept.sender)
-    }
-
-    async fn stream(&self) -> Result<TokioIo<TcpStream>, SendError> {
-        let stream = loopback(self.port).await.map_err(SendError::Connect)?;
-        let _ = stream.set_nodelay(true);
-        Ok(TokioIo::new(stream))
-    }
-
-    async fn connect(&self) -> Result<http1::SendRequest<Incoming>, SendError> {
-        let (sender, connection) =
-            http1::Builder::new().handshake(self.stream().await?).await.map_err(SendError::Broken)?;
-        tokio::spawn(connection.with_upgrades());
-        Ok(sender)
-    }
-
-    async fn connect_multiplexed(&self) -> Result<http2::SendRequest<Incoming>, SendError> {
-        let (sender, connection) = http2::Builder::new(TokioExecutor::new())
-            .initial_stream_window_size(WINDOW)
-            .initial_connection_window_size(4 * WINDOW)
-            .handshake(self.stream().await?)
-            .await
-            .map_err(SendError::Broken)?;
-        tokio::spawn(connection);
-        *self.multiplexed.lock() = Some(sender.clone());
-        Ok(sender)
+    fn endpoint(&self, at: usize) -> Endpoint {
+        self.endpoints.borrow()[at].clone()
     }
 }
 
-/// A server that listens on "localhost" may have taken that for either family.
-async fn loopback(port: u16) -> io::Result<TcpStream> {
-    match TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await {
-        Err(refused) => TcpStream::connect((Ipv6Addr::LOCALHOST, port)).await.map_err(|_| refused),
-        connected => connected,
+// === impl Content ===
+
+impl Content {
+    fn of(body: Body) -> Self {
+        if body.declared().is_none_or(|length| length > REPLAY_BUFFER as u64) {
+            return Self::Stream(body);
+        }
+        let body = Replay::new(body, REPLAY_BUFFER);
+        body.look_ahead();
+        Self::Short(body)
+    }
+
+    /// Puts the request on its way at once, if it is here whole and a connection is idle.
+    fn lend(&self, endpoint: &Endpoint, parts: &Parts) -> Option<Sending> {
+        let Self::Short(body) = self else { return None };
+        let path = parts.uri.path_and_query()?.as_str();
+        let plain = parts.version == Version::HTTP_11 && path.starts_with('/');
+        if plain { endpoint.lend(parts, path, &[], body) } else { None }
+    }
+
+    fn into_body(self) -> Body {
+        match self {
+            Self::Short(body) => body.attempt(),
+            Self::Stream(body) => body,
+        }
     }
 }
 
-fn origin_form(mut request: Request<Incoming>) -> Request<Incoming> {
-    if request.uri().scheme().is_some() || request.uri().authority().is_some() {
-        let path = request.uri().path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
-        *request.uri_mut() = Uri::from(path);
-    }
-    request
-}
-
-/// HTTP/2 has the authority in the address; the client's own where it can be one.
-fn absolute_form(mut request: Request<Incoming>, port: u16) -> Request<Incoming> {
-    let host = request.headers_mut().remove(http::header::HOST);
-    let authority = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
-    let authority = authority.or_else(|| Authority::try_from(format!("127.0.0.1:{port}")).ok());
-    let mut parts = std::mem::take(request.uri_mut()).into_parts();
-    parts.scheme = Some(Scheme::HTTP);
-    parts.authority = authority;
-    parts.path_and_query.get_or_insert(PathAndQuery::from_static("/"));
-    if let Ok(uri) = Uri::from_parts(parts) {
-        *request.uri_mut() = uri;
-    }
-    *request.version_mut() = Version::HTTP_2;
-    request
+fn endpoints(engine: &flint_proxy::Pool, port: u16) -> [Endpoint; 2] {
+    LOOPBACKS.map(|address| engine.endpoint(SocketAddr::new(address, port)))
 }

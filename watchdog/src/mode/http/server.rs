@@ -1,6 +1,6 @@
 //! The function's server: a child that is started and replaced, or a container beside this one that is waited for.
 
-use std::sync::Arc;
+use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -23,7 +23,7 @@ const LONGEST_INIT: Duration = Duration::from_secs(300);
 
 impl Proxy {
     /// Waits for another container's port, and again whenever it stops answering.
-    pub(super) async fn watch_port(self: Arc<Self>) {
+    pub(super) async fn watch_port(self: Rc<Self>) {
         loop {
             let since = Instant::now();
             self.instance.set_not_ready("the function's port does not answer");
@@ -38,7 +38,7 @@ impl Proxy {
     }
 
     /// Keeps a child running, for as long as the instance lives.
-    pub(super) async fn keep_child(self: Arc<Self>) {
+    pub(super) async fn keep_child(self: Rc<Self>) {
         self.instance.set_not_ready("the function's process is starting");
         loop {
             let (life, failure) = match self.run_child().await {
@@ -119,6 +119,7 @@ impl Proxy {
         if !running.killed && !running.stopping {
             self.instance.log.say(Level::Error, &format!("the function's process ended: {message}"));
         }
+        self.ends.set(self.ends.get() + 1);
         self.last_end.send_replace(Some(message));
         let life = match (ready, running.killed, running.worked || self.instance.gate.in_flight() > 0) {
             (false, ..) => Life::NeverReady,

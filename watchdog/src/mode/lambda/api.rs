@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -19,7 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use super::outcome::Outcome;
 use super::table::Event;
-use super::{LARGEST_PAYLOAD, Lambda, READ_AWAY, environment, stream};
+use super::{LARGEST_PAYLOAD, Lambda, READ_AWAY, stream};
 use crate::logs::Level;
 use crate::termination::Failure;
 
@@ -127,7 +127,7 @@ async fn next(lambda: &Arc<Lambda>, child: u64) -> Reply {
     let received = (&mut poll.event).await;
     poll.done = true;
     match received {
-        Ok(event) => event_response(lambda, &event),
+        Ok(event) => event_response(lambda, event),
         // Another poll took its place, or the child is being ended.
         Err(_) => {
             error(StatusCode::FORBIDDEN, "InvalidStateTransition", "another poll took the place of this one")
@@ -135,20 +135,19 @@ async fn next(lambda: &Arc<Lambda>, child: u64) -> Reply {
     }
 }
 
-fn event_response(lambda: &Lambda, event: &Event) -> Reply {
-    let mut response = Response::new(Full::new(event.event.clone()));
+fn event_response(lambda: &Lambda, event: Event) -> Reply {
+    let mut response = Response::new(Full::new(event.event));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert("lambda-runtime-deadline-ms", HeaderValue::from(saturated(event.deadline_ms)));
-    let arn = environment::arn(&lambda.instance.config);
-    let texts = [
-        ("lambda-runtime-aws-request-id", Some(&*event.id)),
-        ("lambda-runtime-invoked-function-arn", Some(arn.as_str())),
-        ("lambda-runtime-trace-id", event.trace.as_deref()),
+    let fields = [
+        ("lambda-runtime-aws-request-id", HeaderValue::from_str(&event.id).ok()),
+        ("lambda-runtime-invoked-function-arn", lambda.arn.clone()),
+        ("lambda-runtime-trace-id", event.trace),
     ];
-    for (name, text) in texts {
-        if let Some(value) = text.and_then(|text| HeaderValue::from_str(text).ok()) {
-            headers.insert(name, value);
+    for (name, value) in fields {
+        if let Some(value) = value {
+            headers.insert(HeaderName::from_static(name), value);
         }
     }
     if let Some(context) = event.client_context.as_ref().and_then(client_context) {
@@ -261,7 +260,7 @@ pub(super) fn error_type(headers: &HeaderMap) -> Option<String> {
 }
 
 pub(super) fn accepted() -> Reply {
-    reply(StatusCode::ACCEPTED, r#"{"status":"OK"}"#.to_owned())
+    reply(StatusCode::ACCEPTED, r#"{"status":"OK"}"#)
 }
 
 pub(super) fn invalid_id() -> Reply {
@@ -272,8 +271,8 @@ pub(super) fn error(status: StatusCode, error_type: &str, message: &str) -> Repl
     reply(status, json!({"errorMessage": message, "errorType": error_type}).to_string())
 }
 
-fn reply(status: StatusCode, body: String) -> Reply {
-    let mut response = Response::new(Full::new(Bytes::from(body)));
+fn reply(status: StatusCode, body: impl Into<Bytes>) -> Reply {
+    let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response

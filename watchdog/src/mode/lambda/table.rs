@@ -22,7 +22,7 @@ pub(super) struct Invocation {
     pub(super) event: Bytes,
     pub(super) kind: Kind,
     pub(super) deadline_ms: u128,
-    pub(super) trace: Option<String>,
+    pub(super) trace: Option<HeaderValue>,
     pub(super) client_context: Option<HeaderValue>,
     pub(super) tail: Option<Arc<Tail>>,
     pub(super) ticket: Ticket,
@@ -35,7 +35,7 @@ pub(super) struct Event {
     pub(super) id: Arc<str>,
     pub(super) event: Bytes,
     pub(super) deadline_ms: u128,
-    pub(super) trace: Option<String>,
+    pub(super) trace: Option<HeaderValue>,
     pub(super) client_context: Option<HeaderValue>,
 }
 

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use flint_core::wire::ErrorCode;
+use flint_proxy::Body;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
-use hyper::body::{Frame, Incoming};
+use hyper::body::Frame;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::unix::pipe;
 use tokio::sync::{mpsc, oneshot};
@@ -61,12 +62,7 @@ enum Way {
 
 impl Runner {
     /// Runs the program for one request, to the very end of both.
-    pub(super) async fn exchange(
-        self: Arc<Self>,
-        request: Request<Incoming>,
-        mut ticket: Ticket,
-        reply: Reply,
-    ) {
+    pub(super) async fn exchange(self: Arc<Self>, request: Request<Body>, mut ticket: Ticket, reply: Reply) {
         let (parts, body) = request.into_parts();
         let mut started = match self.start_program(&parts, &ticket.id) {
             Ok(started) => started,
@@ -84,7 +80,7 @@ impl Runner {
         self.instance.child_started(handle.pid());
 
         let mut way = Way::Unsent(reply);
-        let feeding = tokio::spawn(feed(body, started.stdin));
+        let feeding = tokio::task::spawn_local(feed(body, started.stdin));
         let end = tokio::select! {
             exit = transfer(&mut started.stdout, &mut way, &mut started.child) => exit,
             () = sleep_until(ticket.deadline) => End::TimedOut,
@@ -159,7 +155,7 @@ impl Runner {
 }
 
 /// Feeds the body to the program. One that does not read it all is in its right.
-async fn feed(mut body: Incoming, mut stdin: pipe::Sender) {
+async fn feed(mut body: Body, mut stdin: pipe::Sender) {
     while let Some(Ok(frame)) = body.frame().await {
         let Ok(data) = frame.into_data() else { continue };
         if stdin.write_all(&data).await.is_err() {
