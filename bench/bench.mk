@@ -25,7 +25,7 @@ bench-many: bench-tools ## ten thousand functions in the table beside one
 	$(proxy) --name many --rivals nginx,gateway,gateway-many --connections 16,64 --seconds 3
 
 bench-whole: bench-tools ## gateway and watchdog together
-	$(proxy) --name whole --rivals direct,nginx,http,lambda --connections 1,16 --seconds 3
+	$(proxy) --name whole --rivals direct,nginx,http,lambda --connections 1,4,16 --seconds 3
 
 bench-fairness: bench-tools ## one function's p99 while others misbehave
 	$(rig) fairness --gateway $(bin)/flint-gateway

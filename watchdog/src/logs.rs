@@ -11,6 +11,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use flint_core::json::push_text;
 use serde_json::{Map, Value};
 
 pub use self::lines::{Piece, Splitter};
@@ -18,7 +19,7 @@ pub use self::sink::{Output, Sink};
 pub use self::stream::{ChildStream, Origin, Pipes, Pump};
 pub use self::tail::{Attribution, Tail};
 
-pub(crate) use self::text::{push_millis, push_number, push_text};
+pub(crate) use self::text::{push_millis, push_number};
 use crate::config::Identity;
 
 /// How much a line matters.

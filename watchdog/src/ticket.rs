@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flint_core::wire;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, StatusCode};
 use tokio::time::Instant;
 
 use crate::gate::{Permit, Refusal};
@@ -37,6 +37,10 @@ pub struct Worker {
     /// Keeps the end of this request's log, if anybody asked for it.
     pub tail: Option<Arc<Tail>>,
 }
+
+/// Made once: to look for a name that is a text would read it anew each time.
+static TIMEOUT: HeaderName = HeaderName::from_static(wire::TIMEOUT_HEADER);
+static REQUEST_ID: HeaderName = HeaderName::from_static(wire::REQUEST_ID_HEADER);
 
 /// Ids go into a URL path and a header: what could break either gets an id made here.
 const LONGEST_ID: usize = 128;
@@ -143,12 +147,12 @@ impl Worker {
 
 /// What is left of the deadline, as the gateway says.
 fn timeout(headers: &HeaderMap) -> Option<Duration> {
-    headers.get(wire::TIMEOUT_HEADER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_millis)
+    headers.get(&TIMEOUT)?.to_str().ok()?.trim().parse().ok().map(Duration::from_millis)
 }
 
 /// The request's id as it came, if it can be used; a new one otherwise.
 pub(crate) fn request_id(headers: &HeaderMap) -> Arc<str> {
-    let given = headers.get(wire::REQUEST_ID_HEADER).and_then(|value| value.to_str().ok());
+    let given = headers.get(&REQUEST_ID).and_then(|value| value.to_str().ok());
     match given.filter(|id| is_usable(id)) {
         Some(id) => Arc::from(id),
         None => Arc::from(uuid::Uuid::new_v4().to_string()),
@@ -157,7 +161,9 @@ pub(crate) fn request_id(headers: &HeaderMap) -> Arc<str> {
 
 fn is_usable(id: &str) -> bool {
     (1..=LONGEST_ID).contains(&id.len())
-        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:=+@".contains(&byte))
+        && id.bytes().all(|byte| {
+            byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':' | b'=' | b'+' | b'@')
+        })
         && !id.bytes().all(|byte| byte == b'.')
 }
 

@@ -8,6 +8,7 @@ pub mod demand;
 pub mod event;
 pub mod event_stream;
 pub mod firing;
+pub mod json;
 pub mod paths;
 pub mod pool;
 pub mod queue;

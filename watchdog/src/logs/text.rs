@@ -32,12 +32,6 @@ pub(crate) fn push_millis(line: &mut Vec<u8>, time: Duration) {
     line.extend_from_slice(&[b'.', b'0' + rest / 10, b'0' + rest % 10]);
 }
 
-/// Appends a text as JSON has it, in quotes.
-pub(crate) fn push_text(line: &mut Vec<u8>, text: &str) {
-    // Writing text into memory cannot fail.
-    let _ = serde_json::to_writer(line, text);
-}
-
 // === impl Stamp ===
 
 impl Stamp {
@@ -90,10 +84,5 @@ mod tests {
         assert_eq!(at(1_767_225_600_123), "2026-01-01T00:00:00.123Z");
         assert_eq!(at(1_767_225_600_999), "2026-01-01T00:00:00.999Z");
         assert_eq!(at(1_767_225_601_000), "2026-01-01T00:00:01.000Z");
-    }
-
-    #[test]
-    fn a_text_cannot_end_its_line() {
-        assert_eq!(written(|line| push_text(line, "a\n\"b\"\u{1}")), r#""a\n\"b\"\u0001""#);
     }
 }

@@ -29,6 +29,7 @@ mod beside;
 mod children;
 mod environment;
 mod outcome;
+mod said;
 mod stream;
 mod table;
 
@@ -36,7 +37,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use flint_core::event::{Context, Format, event_from_request};
+use flint_core::event::{Context, event_from_request};
 use flint_core::wire::{self, ErrorCode};
 use flint_proxy::Body;
 use http::header::EXPECT;
@@ -49,6 +50,7 @@ use tokio::time::{Instant, timeout_at};
 
 pub(crate) use self::environment::defaults;
 use self::outcome::Kind;
+use self::said::Said;
 use self::table::{Invocation, Table};
 use crate::answer::{Answer, refusal};
 use crate::instance::Instance;
@@ -121,7 +123,8 @@ impl Lambda {
 
     pub(super) async fn call(self: &Arc<Self>, request: Request<Body>, ticket: Ticket) -> Response<Answer> {
         let (parts, body) = request.into_parts();
-        let kind = Kind::of(&parts.headers);
+        let said = Said::look(&parts.headers);
+        let kind = said.kind();
         let body = match self.read(&parts.headers, body, &ticket).await {
             Ok(body) => body,
             Err((code, message)) => return refuse(ticket, code, &message),
@@ -156,10 +159,9 @@ impl Lambda {
             event,
             kind,
             deadline_ms: unix_ms(ticket.deadline),
-            trace: trace_id(&parts.headers),
-            client_context: parts.headers.get("x-amz-client-context").cloned(),
-            tail: (parts.headers.get("x-amz-log-type").is_some_and(|value| value == "Tail"))
-                .then(Arc::<Tail>::default),
+            trace: said.trace(),
+            client_context: said.client_context.cloned(),
+            tail: said.log_type.is_some_and(|value| value == "Tail").then(Arc::<Tail>::default),
             ticket,
             reply,
         });
@@ -222,20 +224,6 @@ impl Lambda {
     }
 }
 
-impl Kind {
-    fn of(headers: &HeaderMap) -> Self {
-        if headers.get(wire::INVOKE_HEADER).is_some_and(|value| value == "raw") {
-            Self::Raw
-        } else if headers.get(wire::INVOKE_HEADER).is_some_and(|value| value == "stream") {
-            Self::Stream
-        } else if headers.get(wire::EVENT_FORMAT_HEADER).is_some_and(|value| value == "v1") {
-            Self::Http(Format::V1)
-        } else {
-            Self::Http(Format::V2)
-        }
-    }
-}
-
 fn too_large() -> String {
     format!("the event would be larger than {LARGEST_PAYLOAD} bytes, which is what a function can take")
 }
@@ -250,46 +238,4 @@ fn refuse(ticket: Ticket, code: ErrorCode, message: &str) -> Response<Answer> {
 fn unix_ms(deadline: Instant) -> u128 {
     let left = deadline.saturating_duration_since(Instant::now());
     (SystemTime::now() + left).duration_since(UNIX_EPOCH).unwrap_or_default().as_millis()
-}
-
-/// X-Ray's form of the trace: as it came, or made of the `traceparent`.
-fn trace_id(headers: &HeaderMap) -> Option<HeaderValue> {
-    if let Some(given) = headers.get("x-amzn-trace-id").filter(|value| value.to_str().is_ok()) {
-        return Some(given.clone());
-    }
-    let mut fields = headers.get("traceparent")?.to_str().ok()?.split('-');
-    let (_, trace, parent, flags) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
-    let (epoch, rest) = trace.split_at_checked(8)?;
-    let sampled = u8::from_str_radix(flags, 16).is_ok_and(|flags| flags & 1 == 1);
-    let sampled = if sampled { "1" } else { "0" };
-    let parts = ["Root=1-", epoch, "-", rest, ";Parent=", parent, ";Sampled=", sampled];
-    HeaderValue::try_from(parts.concat()).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_traceparent_becomes_an_x_ray_trace() {
-        let mut headers = HeaderMap::new();
-        assert_eq!(trace_id(&headers), None);
-        headers.insert(
-            "traceparent",
-            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".parse().unwrap(),
-        );
-        assert_eq!(
-            trace_id(&headers).unwrap(),
-            "Root=1-0af76519-16cd43dd8448eb211c80319c;Parent=b7ad6b7169203331;Sampled=1"
-        );
-        headers.insert("x-amzn-trace-id", "Root=1-5e1b4151-0;Sampled=0".parse().unwrap());
-        assert_eq!(trace_id(&headers).unwrap(), "Root=1-5e1b4151-0;Sampled=0");
-    }
-
-    #[test]
-    fn nonsense_in_a_traceparent_is_no_trace() {
-        let mut headers = HeaderMap::new();
-        headers.insert("traceparent", "00-0af".parse().unwrap());
-        assert_eq!(trace_id(&headers), None);
-    }
 }

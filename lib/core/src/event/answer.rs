@@ -1,5 +1,7 @@
 //! A function's answer as an HTTP response, by the Function URL rules.
 
+use std::fmt;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -8,6 +10,7 @@ use http::header::{
 };
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
+use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
 /// An HTTP response, read from an answer.
@@ -67,13 +70,15 @@ struct Shaped {
 /// # Errors
 /// When it is neither.
 pub fn response_from_payload(payload: Bytes) -> Result<Reply, Malformed> {
-    let value: Value = serde_json::from_slice(&payload).map_err(Malformed::Json)?;
-    if value.get("statusCode").is_none() {
+    let text =
+        std::str::from_utf8(&payload).map_err(|error| Malformed::Json(serde_json::Error::custom(error)))?;
+    if !has_status_code(text).map_err(Malformed::Json)? {
         let mut headers = HeaderMap::with_capacity(1);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         return Ok(Reply { status: StatusCode::OK, headers, body: payload });
     }
-    let shaped = Shaped::deserialize(value).map_err(Malformed::Shape)?;
+    let shaped: Shaped =
+        serde_json::from_str::<Value>(text).and_then(Shaped::deserialize).map_err(Malformed::Shape)?;
     if shaped.status_code.is_none() {
         return Err(Malformed::Status(Value::Null));
     }
@@ -93,6 +98,60 @@ pub fn response_from_payload(payload: Bytes) -> Result<Reply, Malformed> {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
     Ok(Reply { status, headers, body })
+}
+
+/// Whether the text, which must be JSON, is an object with a `statusCode`. Most answers have none and pass as they are: they are looked
+/// over, for a tree of their values would take many times their room.
+fn has_status_code(text: &str) -> serde_json::Result<bool> {
+    struct Look;
+    struct Key(bool);
+
+    impl<'de> Visitor<'de> for Look {
+        type Value = bool;
+
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<bool, A::Error> {
+            let mut found = false;
+            while let Some(Key(is_status_code)) = map.next_key()? {
+                found |= is_status_code;
+                map.next_value::<IgnoredAny>()?;
+            }
+            Ok(found)
+        }
+    }
+
+    impl<'de> Deserialize<'de> for Key {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            struct Name;
+
+            impl Visitor<'_> for Name {
+                type Value = Key;
+
+                fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    formatter.write_str("a name")
+                }
+
+                fn visit_str<E>(self, name: &str) -> Result<Key, E> {
+                    Ok(Key(name == "statusCode"))
+                }
+            }
+
+            deserializer.deserialize_str(Name)
+        }
+    }
+
+    let mut json = serde_json::Deserializer::from_str(text);
+    let found = if text.trim_ascii_start().starts_with('{') {
+        json.deserialize_map(Look)?
+    } else {
+        IgnoredAny::deserialize(&mut json)?;
+        false
+    };
+    json.end()?;
+    Ok(found)
 }
 
 /// Reads the prelude of a streamed answer: `statusCode` (200 when absent), `headers` and `cookies`.

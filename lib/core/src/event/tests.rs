@@ -109,6 +109,17 @@ fn a_body_is_text_only_when_its_type_says_so_and_its_bytes_agree() {
 }
 
 #[test]
+fn the_time_of_a_request_is_as_api_gateway_writes_it() {
+    for (time, text) in [
+        ("2020-03-12T19:03:58.123Z", "12/Mar/2020:19:03:58 +0000"),
+        ("2026-11-01T00:00:09Z", "01/Nov/2026:00:00:09 +0000"),
+        ("1999-12-31T23:59:59Z", "31/Dec/1999:23:59:59 +0000"),
+    ] {
+        assert_eq!(log_time(time.parse().unwrap()), text);
+    }
+}
+
+#[test]
 fn broken_escapes_in_a_query_stay_as_they_came() {
     let event = event(Format::V2, Request::builder().uri("/?a=100%&b=%zz&c=%ff&%64=1&&e"), b"");
     let parameters = &event["queryStringParameters"];
@@ -147,6 +158,22 @@ fn any_other_json_is_the_body_of_a_200() {
         assert_eq!(reply.status, 200);
         assert_eq!(reply.headers["content-type"], "application/json");
         assert_eq!(reply.body, payload);
+    }
+}
+
+#[test]
+fn an_answer_without_a_status_code_passes_byte_for_byte_however_deep_it_is() {
+    let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
+    for payload in [r#" {"a": {"statusCode": 404}, "b": "\u00e4"} "#, r#"{"\u0073tatus": 1}"#, "1e400", &deep]
+    {
+        let payload = Bytes::copy_from_slice(payload.as_bytes());
+        let reply = response_from_payload(payload.clone()).unwrap();
+        assert_eq!((reply.status.as_u16(), reply.body), (200, payload));
+    }
+    let escaped = Bytes::from_static(br#"{"status\u0043ode": 204}"#);
+    assert_eq!(response_from_payload(escaped).unwrap().status, 204);
+    for nonsense in [&b"{\"a\": \"\xff\"}"[..], b"{} {}", b"{\"a\":}", b"{1: 2}", b""] {
+        assert!(matches!(response_from_payload(Bytes::from_static(nonsense)), Err(Malformed::Json(_))));
     }
 }
 

@@ -5,61 +5,16 @@ use std::collections::BTreeMap;
 
 use http::header::COOKIE;
 use http::request::Parts;
-use serde::Serialize;
 
 use super::{Context, host, is_internal, log_time, protocol, route, source_ip, text, user_agent};
+use crate::json::Object;
 use crate::paths;
 
 /// The stage of an API that has only one.
 const STAGE: &str = "$default";
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Event<'a> {
-    version: &'static str,
-    route_key: &'a str,
-    raw_path: &'a str,
-    raw_query_string: &'a str,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    cookies: Vec<Cow<'a, str>>,
-    headers: BTreeMap<&'a str, Cow<'a, str>>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    query_string_parameters: BTreeMap<String, String>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    path_parameters: BTreeMap<String, String>,
-    request_context: RequestContext<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    body: Option<Cow<'a, str>>,
-    is_base64_encoded: bool,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct RequestContext<'a> {
-    account_id: &'static str,
-    api_id: &'a str,
-    domain_name: &'a str,
-    domain_prefix: &'a str,
-    http: Http<'a>,
-    request_id: &'a str,
-    route_key: &'a str,
-    stage: &'static str,
-    time: String,
-    time_epoch: i64,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Http<'a> {
-    method: &'a str,
-    path: &'a str,
-    protocol: &'static str,
-    source_ip: &'a str,
-    user_agent: &'a str,
-}
-
-/// Repeated headers and parameters are joined with commas; cookies have a list of their own and leave the headers.
-pub(super) fn event<'a>(request: &'a Parts, body: &'a [u8], context: Context<'a>) -> Event<'a> {
+/// Writes it. Repeated headers and parameters are joined with commas; cookies have a list of their own and leave the headers.
+pub(super) fn write(out: &mut Vec<u8>, request: &Parts, body: &[u8], context: Context<'_>) {
     let mut headers: BTreeMap<&str, Cow<'_, str>> = BTreeMap::new();
     let mut cookies = Vec::new();
     for (name, value) in &request.headers {
@@ -86,37 +41,47 @@ pub(super) fn event<'a>(request: &'a Parts, body: &'a [u8], context: Context<'a>
         Some(route) => (route.key, route.parameters),
         None => (paths::DEFAULT, BTreeMap::new()),
     };
+    Object::write(out, |event| {
+        event.text("version", "2.0");
+        event.text("routeKey", route_key);
+        event.text("rawPath", request.uri.path());
+        event.text("rawQueryString", raw_query_string);
+        if !cookies.is_empty() {
+            event.array("cookies", &cookies);
+        }
+        event.texts("headers", &headers);
+        if !parameters.is_empty() {
+            event.texts("queryStringParameters", &parameters);
+        }
+        if !path_parameters.is_empty() {
+            event.texts("pathParameters", &path_parameters);
+        }
+        event.object("requestContext", |about| request_context(about, request, context, route_key));
+        if let Some(body) = &body {
+            event.text("body", body);
+        }
+        event.plain("isBase64Encoded", if is_base64_encoded { "true" } else { "false" });
+    });
+}
+
+fn request_context(about: &mut Object<'_>, request: &Parts, context: Context<'_>, route_key: &str) {
     let domain_name = host(request);
-    Event {
-        version: "2.0",
-        route_key,
-        raw_path: request.uri.path(),
-        raw_query_string,
-        cookies,
-        headers,
-        query_string_parameters: parameters,
-        path_parameters,
-        request_context: RequestContext {
-            account_id: "anonymous",
-            api_id: context.function,
-            domain_name,
-            domain_prefix: domain_name.split('.').next().unwrap_or_default(),
-            http: Http {
-                method: request.method.as_str(),
-                path: request.uri.path(),
-                protocol: protocol(request),
-                source_ip: source_ip(request),
-                user_agent: user_agent(request),
-            },
-            request_id: context.request_id,
-            route_key,
-            stage: STAGE,
-            time: log_time(context.time),
-            time_epoch: context.time.as_millisecond(),
-        },
-        body,
-        is_base64_encoded,
-    }
+    about.text("accountId", "anonymous");
+    about.text("apiId", context.function);
+    about.text("domainName", domain_name);
+    about.text("domainPrefix", domain_name.split('.').next().unwrap_or_default());
+    about.object("http", |http| {
+        http.text("method", request.method.as_str());
+        http.text("path", request.uri.path());
+        http.text("protocol", protocol(request));
+        http.text("sourceIp", source_ip(request));
+        http.text("userAgent", user_agent(request));
+    });
+    about.text("requestId", context.request_id);
+    about.text("routeKey", route_key);
+    about.text("stage", STAGE);
+    about.text("time", &log_time(context.time));
+    about.plain("timeEpoch", &context.time.as_millisecond().to_string());
 }
 
 fn split_cookies(header: Cow<'_, str>) -> Vec<Cow<'_, str>> {

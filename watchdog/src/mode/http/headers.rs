@@ -13,6 +13,8 @@ const HOP_BY_HOP: [HeaderName; 4] = [
     HeaderName::from_static("proxy-connection"),
 ];
 
+static TIMEOUT: HeaderName = HeaderName::from_static(wire::TIMEOUT_HEADER);
+
 /// What one look over all fields has found: each question to the map would cost a hash, and nearly every answer is no.
 #[derive(Default)]
 struct Found {
@@ -22,7 +24,8 @@ struct Found {
     upgrade: bool,
     te: bool,
     expect: bool,
-    /// One of Flint's own that the function is not to see.
+    /// Flint's own, which the function is not to see: what every request has, and what few have.
+    timeout: bool,
     flints: bool,
     error: bool,
     grpc: bool,
@@ -44,10 +47,12 @@ pub(super) fn to_server<B>(request: &mut Request<B>) -> Option<HeaderValue> {
         // The body is asked for by reading it; the server is not to be asked again.
         headers.remove(EXPECT);
     }
+    if found.timeout {
+        headers.remove(&TIMEOUT);
+    }
     if found.flints {
-        for name in [wire::TIMEOUT_HEADER, wire::INVOKE_HEADER, wire::EVENT_FORMAT_HEADER] {
-            headers.remove(name);
-        }
+        headers.remove(wire::INVOKE_HEADER);
+        headers.remove(wire::EVENT_FORMAT_HEADER);
     }
     let wants_trailers = found.te && headers.get_all(TE).iter().any(|value| has_token(value, "trailers"));
     found.remove_hop_by_hop(headers);
@@ -93,7 +98,8 @@ impl Found {
                 "te" => found.te = true,
                 "expect" => found.expect = true,
                 "content-type" => found.grpc |= is_grpc(value),
-                wire::TIMEOUT_HEADER | wire::INVOKE_HEADER | wire::EVENT_FORMAT_HEADER => found.flints = true,
+                wire::TIMEOUT_HEADER => found.timeout = true,
+                wire::INVOKE_HEADER | wire::EVENT_FORMAT_HEADER => found.flints = true,
                 wire::ERROR_HEADER => found.error = true,
                 _ => {}
             }
