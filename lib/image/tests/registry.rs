@@ -3,114 +3,11 @@
 // Helpers of tests fail as tests do.
 #![allow(clippy::unwrap_used)]
 
-use std::{collections::BTreeMap, sync::Arc};
-
-use axum::{
-    Router,
-    body::Bytes,
-    extract::{Query, Request, State},
-    http::{Method, StatusCode, header},
-    response::{IntoResponse, Response},
-};
 use flint_image::{
     ARTIFACT_TYPE, Artifact, Credentials, Digest, Image, Layer, Owner, Platform, Reference, Registry, Tree,
     Trouble,
 };
-use parking_lot::Mutex;
-
-/// What the registry holds: blobs by repository, manifests by repository and tag or digest, and what was asked of it.
-#[derive(Default)]
-struct Shelf {
-    blobs: BTreeMap<(String, String), Bytes>,
-    manifests: BTreeMap<(String, String), Bytes>,
-    uploads: usize,
-    mounting: bool,
-    /// What everything is answered with.
-    answers: Option<StatusCode>,
-}
-
-#[derive(Clone, Default)]
-struct Double(Arc<Mutex<Shelf>>);
-
-impl Double {
-    /// Starts the registry and returns its HOST:PORT.
-    async fn start(&self) -> String {
-        self.0.lock().mounting = true;
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        let app = Router::new().fallback(serve).with_state(self.clone());
-        tokio::spawn(async move { axum::serve(listener, app).await });
-        address
-    }
-}
-
-async fn serve(
-    State(double): State<Double>,
-    Query(query): Query<BTreeMap<String, String>>,
-    request: Request,
-) -> Response {
-    let (parts, body) = request.into_parts();
-    let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
-    let path = parts.uri.path().to_owned();
-    let mut shelf = double.0.lock();
-    if let Some(status) = shelf.answers.filter(|_| path != "/v2/") {
-        return status.into_response();
-    }
-    let Some(rest) = path.strip_prefix("/v2/").filter(|rest| !rest.is_empty()) else {
-        return StatusCode::OK.into_response();
-    };
-    let key = |middle: &str| {
-        let (repository, name) = rest.split_once(middle).unwrap();
-        (repository.to_owned(), name.to_owned())
-    };
-    let found = |bytes: Option<&Bytes>, kind: &'static str| match bytes {
-        Some(bytes) => {
-            let digest = Digest::of(bytes).to_string();
-            let headers = [("docker-content-digest", digest), ("content-type", kind.to_owned())];
-            (headers, bytes.clone()).into_response()
-        }
-        None => StatusCode::NOT_FOUND.into_response(),
-    };
-    let created = |place: String| (StatusCode::CREATED, [(header::LOCATION, place)]).into_response();
-    match parts.method {
-        Method::POST => {
-            let (repository, _) = key("/blobs/uploads/");
-            if let (Some(digest), Some(from), true) = (query.get("mount"), query.get("from"), shelf.mounting)
-                && let Some(bytes) = shelf.blobs.get(&(from.clone(), digest.clone())).cloned()
-            {
-                shelf.blobs.insert((repository.clone(), digest.clone()), bytes);
-                return created(format!("/v2/{repository}/blobs/{digest}"));
-            }
-            let place = format!("/v2/{repository}/blobs/uploads/1");
-            (StatusCode::ACCEPTED, [(header::LOCATION, place)]).into_response()
-        }
-        Method::PUT if rest.contains("/blobs/uploads/") => {
-            let (repository, _) = key("/blobs/uploads/");
-            assert_eq!(Digest::of(&body).to_string(), query["digest"], "a blob arrives whole");
-            shelf.uploads += 1;
-            shelf.blobs.insert((repository, query["digest"].clone()), body);
-            created(path)
-        }
-        Method::PUT => {
-            let (repository, tag) = key("/manifests/");
-            let manifest: serde_json::Value = serde_json::from_slice(&body).unwrap();
-            for blob in manifest["layers"].as_array().unwrap().iter().chain([&manifest["config"]]) {
-                let digest = blob["digest"].as_str().unwrap().to_owned();
-                assert!(
-                    shelf.blobs.contains_key(&(repository.clone(), digest)),
-                    "the manifest comes after its blobs"
-                );
-            }
-            shelf.manifests.insert((repository.clone(), Digest::of(&body).to_string()), body.clone());
-            shelf.manifests.insert((repository, tag), body);
-            created(path)
-        }
-        _ if rest.contains("/manifests/") => {
-            found(shelf.manifests.get(&key("/manifests/")), "application/vnd.oci.image.manifest.v1+json")
-        }
-        _ => found(shelf.blobs.get(&key("/blobs/")), "application/octet-stream"),
-    }
-}
+use flint_testing::registry::Registry as Double;
 
 fn layer(path: &str, text: &'static str) -> Layer {
     let mut tree = Tree::default();
@@ -137,8 +34,8 @@ fn runtime() -> Image {
 
 #[tokio::test]
 async fn what_the_registry_has_is_not_sent_again() {
-    let double = Double::default();
-    let address = double.start().await;
+    let double = Double::start().await;
+    let address = double.address();
     let reference = reference(&address, "flint/runtime:1");
     let first = registry().push(&runtime(), &reference).await.unwrap();
     assert_eq!((first.sent, first.present), (3, 0), "two layers and a configuration");
@@ -147,13 +44,13 @@ async fn what_the_registry_has_is_not_sent_again() {
     let changed = runtime().append(layer("etc/motd", "hi"));
     let changed = registry().push(&changed, &reference).await.unwrap();
     assert_eq!((changed.sent, changed.present), (2, 2), "one layer and a configuration");
-    assert_eq!(double.0.lock().uploads, 5);
+    assert_eq!(double.uploads(), 5);
 }
 
 #[tokio::test]
 async fn a_package_is_appended_to_a_runtime_without_its_layers_passing_through_here() {
-    let double = Double::default();
-    let address = double.start().await;
+    let double = Double::start().await;
+    let address = double.address();
     let base = reference(&address, "flint/runtime:1");
     registry().push(&runtime(), &base).await.unwrap();
 
@@ -226,8 +123,8 @@ fn a_package_becomes_the_same_layer_each_time_and_all_of_it_is_the_superusers() 
 
 #[tokio::test]
 async fn a_tag_is_looked_for_before_anything_is_made() {
-    let double = Double::default();
-    let address = double.start().await;
+    let double = Double::start().await;
+    let address = double.address();
     let place = reference(&address, "shop/thumbnail:2");
     assert_eq!(registry().find(&place).await.unwrap(), None);
     let pushed = registry().push(&runtime(), &place).await.unwrap();
@@ -236,29 +133,26 @@ async fn a_tag_is_looked_for_before_anything_is_made() {
 
 #[tokio::test]
 async fn what_a_registry_says_no_with_is_told_apart() {
-    let (trouble, place) = (Double::default(), "shop/thumbnail:2");
-    let address = trouble.start().await;
-    for (status, means) in [
-        (StatusCode::UNAUTHORIZED, Trouble::Refused),
-        (StatusCode::FORBIDDEN, Trouble::Refused),
-        (StatusCode::INSUFFICIENT_STORAGE, Trouble::Full),
-        (StatusCode::SERVICE_UNAVAILABLE, Trouble::Away),
-    ] {
-        trouble.0.lock().answers = Some(status);
+    let (trouble, place) = (Double::start().await, "shop/thumbnail:2");
+    let address = trouble.address();
+    for (status, means) in
+        [(401, Trouble::Refused), (403, Trouble::Refused), (507, Trouble::Full), (503, Trouble::Away)]
+    {
+        trouble.refuse("", Some(status));
         let push = registry().push(&runtime(), &reference(&address, place)).await.unwrap_err();
         assert_eq!(push.trouble(), means, "{status} to a push: {push}");
         let find = registry().find(&reference(&address, place)).await.unwrap_err();
         assert_eq!(find.trouble(), means, "{status} to a look: {find}");
     }
-    trouble.0.lock().answers = Some(StatusCode::NOT_FOUND);
+    trouble.refuse("", Some(404));
     let pull = registry().pull(&reference(&address, place)).await.unwrap_err();
     assert_eq!(pull.trouble(), Trouble::Missing, "{pull}");
 }
 
 #[tokio::test]
 async fn an_image_is_found_by_its_digest_too() {
-    let double = Double::default();
-    let address = double.start().await;
+    let double = Double::start().await;
+    let address = double.address();
     let pushed = registry().push(&runtime(), &reference(&address, "a:1")).await.unwrap();
     let image = registry().pull(&reference(&address, &format!("a@{}", pushed.digest))).await.unwrap();
     assert_eq!(image.digest(), pushed.digest);
@@ -266,10 +160,10 @@ async fn an_image_is_found_by_its_digest_too() {
 
 #[tokio::test]
 async fn layers_that_cannot_be_mounted_are_copied() {
-    let (near, far) = (Double::default(), Double::default());
-    let (near_address, far_address) = (near.start().await, far.start().await);
+    let (near, far) = (Double::start().await, Double::start().await);
+    let (near_address, far_address) = (near.address(), far.address());
     registry().push(&runtime(), &reference(&near_address, "runtime:1")).await.unwrap();
-    near.0.lock().mounting = false;
+    near.mount_nothing();
 
     let registry = registry();
     let image = registry.pull(&reference(&near_address, "runtime:1")).await.unwrap();
@@ -281,8 +175,8 @@ async fn layers_that_cannot_be_mounted_are_copied() {
 
 #[tokio::test]
 async fn images_that_share_a_base_send_it_once() {
-    let double = Double::default();
-    let address = double.start().await;
+    let double = Double::start().await;
+    let address = double.address();
     let registry = registry();
     registry.push(&runtime(), &reference(&address, "one:1")).await.unwrap();
     let other = runtime().append(layer("more", "more"));
@@ -292,15 +186,13 @@ async fn images_that_share_a_base_send_it_once() {
 
 #[tokio::test]
 async fn a_package_is_an_artifact_of_one_layer_and_the_same_from_memory_and_from_a_file() {
-    let double = Double::default();
-    let address = double.start().await;
+    let double = Double::start().await;
+    let address = double.address();
     let place = reference(&address, "shop/thumbnail:latest");
     let artifact = Artifact::of(&b"a tar.gz"[..]);
     let pushed = registry().push_artifact(&artifact, &place).await.unwrap();
     assert_eq!(pushed.sent, 2, "the package and the empty configuration");
-    let manifest =
-        double.0.lock().manifests[&("shop/thumbnail".to_owned(), pushed.digest.to_string())].clone();
-    let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
+    let manifest = double.manifest("shop/thumbnail", &pushed.digest.to_string()).expect("its manifest");
     assert_eq!(manifest["artifactType"], ARTIFACT_TYPE);
     assert_eq!(manifest["config"]["mediaType"], "application/vnd.oci.empty.v1+json");
     assert_eq!(manifest["layers"][0]["digest"], artifact.package().to_string());
@@ -319,13 +211,13 @@ async fn a_package_is_an_artifact_of_one_layer_and_the_same_from_memory_and_from
 
 #[tokio::test]
 async fn an_image_for_another_machine_is_refused_with_its_name() {
-    let double = Double::default();
-    let address = double.start().await;
+    let double = Double::start().await;
+    let address = double.address();
     let index = serde_json::json!({"schemaVersion": 2, "manifests": [{
         "mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": Digest::of(b"x"), "size": 1,
         "platform": {"architecture": "s390x", "os": "linux"},
     }]});
-    double.0.lock().manifests.insert(("many".into(), "1".into()), index.to_string().into());
+    double.put_manifest("many", "1", &index);
     let error = registry().pull(&reference(&address, "many:1")).await.unwrap_err().to_string();
     assert!(error.contains("linux/") && error.contains("many:1"), "{error}");
 }

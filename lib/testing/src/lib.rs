@@ -4,4 +4,5 @@ pub mod apiserver;
 pub mod git;
 pub mod https;
 pub mod registry;
+pub mod s3;
 pub mod upstream;

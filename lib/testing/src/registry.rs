@@ -1,4 +1,6 @@
 //! A registry of container images on loopback, without TLS: blobs, manifests, uploads in one piece, and mounts between repositories.
+//!
+//! It takes what a registry takes and no more: a blob is its digest's, and a manifest comes after everything that it names.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -30,6 +32,7 @@ struct Shelf {
     manifests: BTreeMap<(String, String), Bytes>,
     uploads: usize,
     requests: usize,
+    mounts_nothing: bool,
     /// A status for repositories that begin so.
     refused: BTreeMap<&'static str, StatusCode>,
 }
@@ -56,7 +59,7 @@ impl Registry {
         self.address.to_string()
     }
 
-    /// Answers requests for repositories that begin so with a status from now on, or as it should.
+    /// Answers requests for repositories that begin so with a status from now on, or as it should. All of them begin with nothing.
     ///
     /// # Panics
     /// When the status is none.
@@ -68,6 +71,17 @@ impl Registry {
             }
             None => shelf.refused.remove(repositories),
         };
+    }
+
+    /// Lets nothing be mounted from another repository from now on.
+    pub fn mount_nothing(&self) {
+        self.shelf.lock().mounts_nothing = true;
+    }
+
+    /// Puts down a manifest that names what nobody has.
+    pub fn put_manifest(&self, repository: &str, tag: &str, manifest: &serde_json::Value) {
+        let key = (repository.to_owned(), tag.to_owned());
+        self.shelf.lock().manifests.insert(key, manifest.to_string().into());
     }
 
     /// Blobs that were sent to it, and not mounted.
@@ -141,7 +155,8 @@ impl Shelf {
         match *request.method() {
             Method::POST => {
                 let (repository, _) = key("/blobs/uploads/");
-                let mounted = query.get("mount").zip(query.get("from")).and_then(|(digest, from)| {
+                let wanted = query.get("mount").zip(query.get("from")).filter(|_| !self.mounts_nothing);
+                let mounted = wanted.and_then(|(digest, from)| {
                     Some((digest.clone(), self.blobs.get(&(from.clone(), digest.clone())).cloned()?))
                 });
                 match mounted {
@@ -155,19 +170,33 @@ impl Shelf {
             }
             Method::PUT if rest.contains("/blobs/uploads/") => {
                 let (repository, _) = key("/blobs/uploads/");
+                let (said, is) = (query.get("digest").cloned().unwrap_or_default(), digest(request.body()));
+                if said != is {
+                    return error("DIGEST_INVALID", &format!("{said} is {is}"));
+                }
                 self.uploads += 1;
-                let digest = query.get("digest").cloned().unwrap_or_default();
-                self.blobs.insert((repository, digest), request.body().clone());
+                self.blobs.insert((repository, said), request.body().clone());
                 placed(StatusCode::CREATED, path)
             }
             Method::PUT => {
                 let (repository, tag) = key("/manifests/");
+                let Ok(manifest) = serde_json::from_slice::<serde_json::Value>(request.body()) else {
+                    return error("MANIFEST_INVALID", "it is no JSON");
+                };
+                let layers = manifest["layers"].as_array().into_iter().flatten();
+                let missing = layers.chain(manifest.get("config")).find(|blob| {
+                    let digest = blob["digest"].as_str().unwrap_or_default().to_owned();
+                    !self.blobs.contains_key(&(repository.clone(), digest))
+                });
+                if let Some(missing) = missing {
+                    return error("MANIFEST_BLOB_UNKNOWN", &missing.to_string());
+                }
                 self.manifests.insert((repository.clone(), digest(request.body())), request.body().clone());
                 self.manifests.insert((repository, tag), request.body().clone());
                 placed(StatusCode::CREATED, path)
             }
-            _ if rest.contains("/manifests/") => found(self.manifests.get(&key("/manifests/"))),
-            _ => found(self.blobs.get(&key("/blobs/"))),
+            _ if rest.contains("/manifests/") => found(self.manifests.get(&key("/manifests/")), MANIFEST),
+            _ => found(self.blobs.get(&key("/blobs/")), "application/octet-stream"),
         }
     }
 }
@@ -178,16 +207,23 @@ fn reply(status: StatusCode) -> Response<Full<Bytes>> {
     answer
 }
 
+fn error(code: &str, message: &str) -> Response<Full<Bytes>> {
+    let body = serde_json::json!({"errors": [{"code": code, "message": message}]}).to_string();
+    let mut answer = Response::new(Full::new(body.into()));
+    *answer.status_mut() = StatusCode::BAD_REQUEST;
+    answer
+}
+
 fn placed(status: StatusCode, place: &str) -> Response<Full<Bytes>> {
     let mut answer = reply(status);
     answer.headers_mut().insert("location", place.parse().expect("a path"));
     answer
 }
 
-fn found(bytes: Option<&Bytes>) -> Response<Full<Bytes>> {
+fn found(bytes: Option<&Bytes>, kind: &'static str) -> Response<Full<Bytes>> {
     let Some(bytes) = bytes else { return reply(StatusCode::NOT_FOUND) };
     let mut answer = Response::new(Full::new(bytes.clone()));
-    answer.headers_mut().insert("content-type", MANIFEST.parse().expect("a type"));
+    answer.headers_mut().insert("content-type", kind.parse().expect("a type"));
     answer.headers_mut().insert("docker-content-digest", digest(bytes).parse().expect("a digest"));
     answer
 }

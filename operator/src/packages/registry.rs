@@ -65,14 +65,25 @@ impl Shared for Repository {
 
 #[cfg(test)]
 mod tests {
+    use flint_testing::registry::Registry as Double;
+
     use super::*;
 
-    /// Such as that of `make cluster`: `FLINT_TEST_REGISTRY=127.0.0.1:5000 cargo test -- --ignored a_real_registry`.
     #[tokio::test]
-    #[ignore = "needs a registry without a login, at FLINT_TEST_REGISTRY"]
-    async fn a_real_registry_has_large_and_small_packages() {
-        let registry = std::env::var("FLINT_TEST_REGISTRY").expect("FLINT_TEST_REGISTRY");
-        let store = Repository::new(&format!("{registry}/flint-test/packages"), None, &[]).expect("a store");
+    async fn large_and_small_packages_go_to_a_registry_and_come_back() {
+        let server = Double::start().await;
+        let repository = format!("{}/flint/packages", server.address());
+        let store = Repository::new(&repository, None, &[server.address()]).expect("a store");
         crate::packages::shared::tests::goes_comes_and_goes(&store).await;
+        assert_eq!(server.uploads(), 3, "two packages and their empty configuration, each once");
+    }
+
+    #[tokio::test]
+    async fn a_registry_that_is_away_is_an_error_and_no_empty_store() {
+        let server = Double::start().await;
+        let repository = format!("{}/flint/packages", server.address());
+        let store = Repository::new(&repository, None, &[server.address()]).expect("a store");
+        server.refuse("flint", Some(503));
+        assert!(store.get(&format!("sha256:{}", "a".repeat(64))).await.is_err());
     }
 }

@@ -96,110 +96,52 @@ impl Shared for S3 {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
-    use flint_testing::https::{Https, answer};
-    use futures::TryStreamExt as _;
-    use http::{Method, Request};
-    use object_store::{Certificate, ClientOptions};
-    use parking_lot::Mutex;
+    use flint_testing::s3::{ACCESS_KEY, S3 as Double};
 
     use super::*;
 
-    type Objects = Arc<Mutex<BTreeMap<String, bytes::Bytes>>>;
-
-    /// As much of S3 as is asked of it: objects by path, and a list of them. Whoever does not sign is refused.
-    async fn serve(objects: &Objects) -> Https {
-        let objects = Arc::clone(objects);
-        Https::start(move |request: &Request<bytes::Bytes>| {
-            let signed = request.headers().get("authorization").and_then(|value| value.to_str().ok());
-            if !signed.is_some_and(|signed| signed.starts_with("AWS4-HMAC-SHA256 Credential=anna/")) {
-                return answer(403, "");
-            }
-            let (path, mut objects) = (request.uri().path().to_owned(), objects.lock());
-            let with_date = |mut answer: flint_testing::https::Answer| {
-                answer.headers_mut().insert("last-modified", "Sat, 21 Nov 2026 20:00:00 GMT".parse().expect("a date"));
-                answer.headers_mut().insert("etag", "\"1\"".parse().expect("a tag"));
-                answer
-            };
-            match *request.method() {
-                Method::PUT => {
-                    objects.insert(path, request.body().clone());
-                    with_date(answer(200, ""))
-                }
-                Method::DELETE => {
-                    objects.remove(&path);
-                    answer(204, "")
-                }
-                Method::GET if request.uri().query().is_some_and(|query| query.contains("list-type=2")) => {
-                    let entry = |path: &String| {
-                        let key = path.trim_start_matches("/bucket/");
-                        format!("<Contents><Key>{key}</Key><LastModified>2026-11-21T20:00:00.000Z</LastModified><Size>4</Size></Contents>")
-                    };
-                    let entries: String = objects.keys().map(entry).collect();
-                    answer(200, format!("<ListBucketResult><IsTruncated>false</IsTruncated>{entries}</ListBucketResult>"))
-                }
-                _ => objects.get(&path).map_or_else(|| answer(404, ""), |found| with_date(answer(200, found.clone()))),
-            }
-        })
-        .await
-    }
-
-    fn store(https: &Https) -> S3 {
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let certificate = Certificate::from_pem(https.certificate().as_bytes()).expect("a certificate");
+    fn store(server: &Double, access_key: &str) -> S3 {
         let builder = AmazonS3Builder::new()
             .with_bucket_name("bucket")
             .with_region("eu-central-1")
-            .with_endpoint(https.url(""))
-            .with_access_key_id("anna")
-            .with_secret_access_key("secret")
-            .with_client_options(ClientOptions::new().with_root_certificate(certificate));
+            .with_endpoint(server.url())
+            .with_allow_http(true)
+            .with_access_key_id(access_key)
+            .with_secret_access_key("secret");
         S3::with(builder, "flint/packages").expect("a store")
     }
 
     #[tokio::test]
-    async fn a_package_goes_to_a_bucket_and_comes_back_and_goes() {
-        let objects = Objects::default();
-        let https = serve(&objects).await;
-        let store = store(&https);
-        let digest = format!("sha256:{}", "a".repeat(64));
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(&file, "code").unwrap();
-        assert!(store.get(&digest).await.unwrap().is_none());
-        for _ in 0..2 {
-            store.put(&digest, file.path()).await.unwrap();
-        }
-        let puts = https.seen().iter().filter(|line| line.starts_with("PUT")).count();
-        assert_eq!(puts, 1, "what is there is not sent again");
-        assert_eq!(
-            objects.lock().keys().collect::<Vec<_>>(),
-            [&format!("/bucket/flint/packages/{}", "a".repeat(64))]
-        );
-        let back: Vec<_> = store.get(&digest).await.unwrap().expect("a package").try_collect().await.unwrap();
-        assert_eq!(back.concat(), b"code");
-        objects.lock().insert("/bucket/flint/packages/README".to_owned(), bytes::Bytes::new());
-        assert_eq!(
-            store.list().await.unwrap(),
-            std::slice::from_ref(&digest),
-            "what is no package is not ours"
-        );
-        store.remove(&digest).await.unwrap();
-        assert!(store.list().await.unwrap().is_empty());
+    async fn large_and_small_packages_go_to_a_bucket_and_come_back_and_go() {
+        let server = Double::start().await;
+        crate::packages::shared::tests::goes_comes_and_goes(&store(&server, ACCESS_KEY)).await;
+        assert!(server.paths().is_empty(), "{:?}", server.paths());
+        let begun = server.seen().iter().filter(|line| line.contains("?uploads")).count();
+        assert_eq!(begun, 1, "the large one went in parts, and what is there is not sent again");
     }
-    /// Such as moto's: `moto_server -p 9000`, then `FLINT_TEST_S3=http://127.0.0.1:9000 cargo test -- --ignored a_real_server`.
+
     #[tokio::test]
-    #[ignore = "needs a server, at FLINT_TEST_S3, that takes anybody and has a bucket flint-test"]
-    async fn a_real_server_has_large_and_small_packages_and_lets_them_go() {
-        let endpoint = std::env::var("FLINT_TEST_S3").expect("FLINT_TEST_S3");
-        let builder = AmazonS3Builder::new()
-            .with_bucket_name("flint-test")
-            .with_region("us-east-1")
-            .with_endpoint(endpoint)
-            .with_allow_http(true)
-            .with_access_key_id("anna")
-            .with_secret_access_key("secret");
-        let store: Arc<dyn Shared> = Arc::new(S3::with(builder, "flint/packages").expect("a store"));
-        crate::packages::shared::tests::goes_comes_and_goes(store.as_ref()).await;
+    async fn what_is_no_package_is_not_ours_and_every_page_of_a_list_counts() {
+        let server = Double::start().await;
+        let store = store(&server, ACCESS_KEY);
+        let digits = ["a", "b", "c", "d", "e"].map(|letter| letter.repeat(64));
+        for digits in &digits {
+            server.put(&format!("/bucket/flint/packages/{digits}"), "code");
+        }
+        server.put("/bucket/flint/packages/README", "");
+        server.put(&format!("/bucket/other/{}", digits[0]), "code");
+        let digests = digits.map(|digits| format!("sha256:{digits}"));
+        assert_eq!(store.list().await.expect("a list"), digests);
+        store.remove(&digests[0]).await.expect("it goes");
+        assert_eq!(store.list().await.expect("a list"), digests[1..]);
+    }
+
+    #[tokio::test]
+    async fn a_bucket_of_somebody_else_is_an_error_and_no_empty_store() {
+        let server = Double::start().await;
+        let store = store(&server, "eve");
+        let digest = format!("sha256:{}", "a".repeat(64));
+        assert!(store.get(&digest).await.is_err());
+        assert!(store.list().await.is_err());
     }
 }

@@ -23,6 +23,9 @@ pub(crate) struct Volume {
     /// Bytes that all packages may have together.
     capacity: u64,
     known: Mutex<HashMap<String, Known>>,
+    /// The disk takes nothing more: every write to a spool is the kernel's own "no space left".
+    #[cfg(test)]
+    full: std::sync::atomic::AtomicBool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -79,7 +82,14 @@ impl Volume {
                 known.insert(name, Known { bytes: entry.metadata()?.len(), sound: false });
             }
         }
-        Ok(Self { packages, work, capacity, known: Mutex::new(known) })
+        Ok(Self {
+            packages,
+            work,
+            capacity,
+            known: Mutex::new(known),
+            #[cfg(test)]
+            full: false.into(),
+        })
     }
 
     /// The folder of what is under way.
@@ -89,6 +99,10 @@ impl Volume {
 
     /// A file without a name, for bytes under way.
     pub(crate) fn spool(&self) -> io::Result<File> {
+        #[cfg(test)]
+        if self.full.load(std::sync::atomic::Ordering::Relaxed) {
+            return File::options().read(true).write(true).open("/dev/full");
+        }
         tempfile::tempfile_in(&self.work)
     }
 
@@ -189,6 +203,14 @@ impl Volume {
         file.as_file().sync_all()?;
         file.persist(self.packages.join(name)).map_err(|error| error.error)?;
         File::open(&self.packages)?.sync_all()
+    }
+}
+
+#[cfg(test)]
+impl Volume {
+    /// Fills the disk, or makes room again.
+    pub(crate) fn fill(&self, full: bool) {
+        self.full.store(full, std::sync::atomic::Ordering::Relaxed);
     }
 }
 
