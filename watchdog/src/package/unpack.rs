@@ -4,12 +4,15 @@
 //! looked at twice: as they are written, and again when everything is there, because links through links can lead where no
 //! single one does.
 
-use std::fs;
-use std::io::{self, Read};
+use std::collections::HashSet;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, BufRead, Read, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Component, Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use bytes::{Buf as _, Bytes};
-use flate2::read::MultiGzDecoder;
+use flate2::bufread::MultiGzDecoder;
 use tar::{Archive, Entry, EntryType};
 use tokio::sync::mpsc;
 
@@ -41,6 +44,9 @@ pub enum UnpackError {
     Interrupted,
 }
 
+/// What is read of a file at once: each is a write into the kernel's cache.
+const PIECE: usize = 128 * 1024;
+
 /// Unpacks what arrives. Runs on a thread that may block.
 ///
 /// # Errors
@@ -51,6 +57,7 @@ pub fn unpack(arriving: mpsc::Receiver<Bytes>, root: &Path) -> Result<(), Unpack
     let bytes = MultiGzDecoder::new(Arriving { pieces: arriving, current: Bytes::new() });
     let mut archive = Archive::new(Bounded { bytes, left: LARGEST });
     let mut links = Vec::new();
+    let mut fresh = Fresh { root: &root, folders: HashSet::new(), piece: vec![0; PIECE] };
     for (count, entry) in archive.entries()?.enumerate() {
         if count >= MOST_ENTRIES {
             return Err(UnpackError::TooLarge);
@@ -59,7 +66,9 @@ pub fn unpack(arriving: mpsc::Receiver<Bytes>, root: &Path) -> Result<(), Unpack
         if let Some(link) = check(&entry)? {
             links.push(root.join(link));
         }
-        if entry.header().entry_type() != EntryType::XGlobalHeader {
+        // Behind a link a path is not what it says.
+        let done = links.is_empty() && fresh.unpack(&mut entry).map_err(too_large)?;
+        if !done && entry.header().entry_type() != EntryType::XGlobalHeader {
             entry.unpack_in(&root).map_err(too_large)?;
         }
     }
@@ -130,6 +139,71 @@ fn depth(path: &Path) -> Option<i32> {
     Some(depth)
 }
 
+/// Files and folders in folders that were made here and therefore lead nowhere else: most of a package, without the looks at each
+/// folder above, and the small writes, that any other entry costs.
+struct Fresh<'a> {
+    root: &'a Path,
+    /// Those that were made here, from the root on.
+    folders: HashSet<PathBuf>,
+    piece: Vec<u8>,
+}
+
+// === impl Fresh ===
+
+impl Fresh<'_> {
+    /// Whether the entry was unpacked; if not, nothing is done yet.
+    fn unpack<R: Read>(&mut self, entry: &mut Entry<'_, R>) -> io::Result<bool> {
+        let path: PathBuf = entry.path()?.components().filter(|part| *part != Component::CurDir).collect();
+        let parent = path.parent().filter(|_| path.file_name().is_some());
+        if !parent.is_some_and(|parent| parent.as_os_str().is_empty() || self.folders.contains(parent)) {
+            return Ok(false);
+        }
+        let place = self.root.join(&path);
+        let mode = entry.header().mode()? & 0o777;
+        let made = match entry.header().entry_type() {
+            // A folder that nobody could write to would hold nothing.
+            EntryType::Directory if mode & 0o700 == 0o700 => DirBuilder::new().mode(mode).create(&place),
+            EntryType::Regular => {
+                let options = OpenOptions::new().write(true).create_new(true).mode(mode).open(&place);
+                options.and_then(|file| self.write(file, entry))
+            }
+            _ => return Ok(false),
+        };
+        match made {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
+            Err(error) => return Err(error),
+        }
+        if entry.header().entry_type() == EntryType::Directory {
+            self.folders.insert(path);
+        }
+        Ok(true)
+    }
+
+    fn write<R: Read>(&mut self, mut file: File, entry: &mut Entry<'_, R>) -> io::Result<()> {
+        let size = entry.size();
+        let mut written = 0;
+        loop {
+            match entry.read(&mut self.piece) {
+                Ok(0) => break,
+                Ok(read) => {
+                    file.write_all(&self.piece[..read])?;
+                    written += read as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if written != size {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        // The same for every instance, as the archive has it; some tools take none for a mistake.
+        let seconds = Duration::from_secs(entry.header().mtime()?.max(1));
+        let time = SystemTime::UNIX_EPOCH.checked_add(seconds).ok_or(io::ErrorKind::InvalidData)?;
+        file.set_modified(time)
+    }
+}
+
 fn too_large(error: io::Error) -> UnpackError {
     if error.kind() == io::ErrorKind::FileTooLarge || error.to_string().contains(BOUND) {
         UnpackError::TooLarge
@@ -156,15 +230,25 @@ const BOUND: &str = "the archive holds too much";
 
 impl Read for Arriving {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let taken = self.fill_buf()?.len().min(buffer.len());
+        self.current.copy_to_slice(&mut buffer[..taken]);
+        Ok(taken)
+    }
+}
+
+impl BufRead for Arriving {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
         while self.current.is_empty() {
             match self.pieces.blocking_recv() {
                 Some(piece) => self.current = piece,
-                None => return Ok(0),
+                None => break,
             }
         }
-        let taken = self.current.len().min(buffer.len());
-        self.current.copy_to_slice(&mut buffer[..taken]);
-        Ok(taken)
+        Ok(&self.current)
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.current.advance(amount);
     }
 }
 

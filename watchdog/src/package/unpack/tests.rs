@@ -108,6 +108,53 @@ async fn a_file_through_a_link_stays_inside() {
 }
 
 #[tokio::test]
+async fn what_is_there_is_replaced_and_folders_that_are_missing_are_made() {
+    let package = Package::new()
+        .file("twice", "first")
+        .file("twice", "second")
+        .file("deep/down/file", "x")
+        .entry(EntryType::Directory, "deep/", "", "")
+        .file("deep/beside", "y")
+        .file("./dotted", "z");
+    let (result, folder) = package.unpack().await;
+    result.unwrap();
+    let read = |name: &str| fs::read_to_string(folder.path().join("task").join(name)).unwrap();
+    assert_eq!(
+        [read("twice"), read("deep/down/file"), read("deep/beside"), read("dotted")],
+        ["second", "x", "y", "z"]
+    );
+}
+
+#[tokio::test]
+async fn a_file_has_the_time_of_the_archive_and_large_ones_are_whole() {
+    let large: String = (0..200_000_u32).map(|number| char::from(b'a' + (number % 23) as u8)).collect();
+    let (result, folder) = Package::new().file("large", &large).unpack().await;
+    result.unwrap();
+    let place = folder.path().join("task/large");
+    assert!(fs::read_to_string(&place).unwrap() == large);
+    let time = place.metadata().unwrap().modified().unwrap();
+    assert_eq!(time, SystemTime::UNIX_EPOCH + Duration::from_secs(1), "one that has none has the first");
+}
+
+#[tokio::test]
+async fn a_file_through_a_link_that_was_there_before_stays_inside() {
+    let folder = tempfile::tempdir().unwrap();
+    let (root, outside) = (folder.path().join("task"), folder.path().join("outside"));
+    fs::create_dir_all(&root).unwrap();
+    fs::create_dir(&outside).unwrap();
+    std::os::unix::fs::symlink(&outside, root.join("lib")).unwrap();
+    let archive = Package::new().entry(EntryType::Directory, "lib/", "", "").file("lib/file", "x");
+    let mut compressed = GzEncoder::new(Vec::new(), Compression::fast());
+    compressed.write_all(&archive.0.into_inner().unwrap()).unwrap();
+    let (sender, receiver) = mpsc::channel(1);
+    let unpacking = tokio::task::spawn_blocking(move || unpack(receiver, &root));
+    sender.send(compressed.finish().unwrap().into()).await.unwrap();
+    drop(sender);
+    unpacking.await.unwrap().unwrap_err();
+    assert!(fs::read_dir(outside).unwrap().next().is_none(), "nothing is written outside");
+}
+
+#[tokio::test]
 async fn devices_and_pipes_are_refused() {
     for kind in [EntryType::Char, EntryType::Block, EntryType::Fifo] {
         let (result, _) = Package::new().entry(kind, "special", "", "").unpack().await;
