@@ -12,7 +12,7 @@ use std::{
 };
 
 use flint_api::{Function, Runtime};
-use flint_kube::{Applier, Created, Error};
+use flint_kube::{Applier, Created, Error, last_said};
 use flint_package::{Draft, Limits};
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
@@ -38,7 +38,7 @@ pub(crate) use wanted::Wanted;
 use order::Order;
 use plan::{Situation, Step};
 use settings::Installation;
-use state::is_running;
+use state::{State, is_running};
 
 use crate::{
     function::problem::{self, Problem},
@@ -71,6 +71,8 @@ const UNSEEN: Duration = Duration::from_secs(60);
 const STORE_PATIENCE: Duration = Duration::from_secs(20);
 /// A store that did not answer is asked again after this.
 const STORE_RETRY: Duration = Duration::from_secs(20);
+/// What the controller of Jobs calls it when the API server takes no pod of it.
+const POD_REFUSED: &str = "FailedCreate";
 /// More sources than this are looked at again.
 const MOST_KNOWN: usize = 4096;
 
@@ -117,6 +119,9 @@ impl Builds {
         }
         let job = self.stores.job(&key.namespace, &order.name);
         let mut situation = self.situation(&order, job.as_deref());
+        if let Some(refused) = self.refused(job.as_deref()).await {
+            situation.state = refused;
+        }
         if let Err(problem) = self.bring(&mut situation).await {
             return Ok(Err(problem));
         }
@@ -141,7 +146,7 @@ impl Builds {
         let pods = self.stores.build_pods(&order.namespace, &order.name);
         let state = state::state(job, &pods, now);
         let at_hand = match &state {
-            state::State::Done(digest, _) => self.at_hand(digest),
+            State::Done(digest, _) => self.at_hand(digest),
             _ => false,
         };
         let uid = job.and_then(|job| job.metadata.uid.as_deref()).unwrap_or_default();
@@ -153,12 +158,28 @@ impl Builds {
         Situation { order, state, deployed, at_hand, room: self.room(), has_key, now }
     }
 
+    /// What refuses the pod of a Job that has none.
+    async fn refused(&self, job: Option<&Job>) -> Option<State> {
+        let job = job?;
+        let (namespace, name) = (job.namespace()?, job.name_any());
+        if !state::is_podless(job, &self.stores.build_pods(&namespace, &name), Timestamp::now()) {
+            return None;
+        }
+        match last_said(self.applier.client(), job, POD_REFUSED).await {
+            Ok(said) => said.map(|said| state::refused(job, &said)),
+            Err(error) => {
+                tracing::warn!(namespace, build = name, %error, "it cannot be read why a build has no pod");
+                None
+            }
+        }
+    }
+
     /// Brings what a build made from the store that the operators share, where this one lacks it. While that store does not answer,
     /// nothing is built again: it has been made, and what runs goes on.
     async fn bring(&self, situation: &mut Situation<'_>) -> Result<(), Problem> {
         let lacked = |at_hand: bool, digest: &String| (!at_hand).then(|| digest.clone());
         let made = match &situation.state {
-            state::State::Done(digest, _) => lacked(situation.at_hand, digest),
+            State::Done(digest, _) => lacked(situation.at_hand, digest),
             _ => None,
         };
         if let Some(digest) = made {
@@ -243,7 +264,14 @@ impl Builds {
         made.retain(|(namespace, name), since| {
             self.stores.job(namespace, name).is_none() && since.elapsed() < UNSEEN
         });
-        let running = self.stores.jobs.state().iter().filter(|job| is_running(job)).count();
+        let now = Timestamp::now();
+        let has_place = |job: &Job| {
+            let pods = self
+                .stores
+                .build_pods(job.metadata.namespace.as_deref().unwrap_or_default(), &job.name_any());
+            state::has_place(job, &pods, now)
+        };
+        let running = self.stores.jobs.state().iter().filter(|job| has_place(job)).count();
         running + made.len() < self.config.at_once
     }
 
@@ -367,5 +395,36 @@ impl Builds {
         let applier = Applier::new(client, flint_api::labels::FIELD_MANAGER);
         let store = Storehouse::new(volume, None);
         Arc::new(Self::new(applier, stores, settings, settings::tests::config(), store))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use flint_testing::apiserver::ApiServer;
+    use serde_json::json;
+
+    use super::*;
+    use crate::stores::tests::stores;
+
+    #[tokio::test]
+    async fn a_build_whose_pod_is_refused_says_why_and_gives_its_place_to_others() {
+        let (server, folder) = (ApiServer::new(), tempfile::tempdir().unwrap());
+        let (stores, mut fill) = stores();
+        let builds = Builds::for_tests(server.client(), stores.clone(), &folder);
+        let job = |name: &str, labels: serde_json::Value| {
+            json!({"apiVersion": "batch/v1", "kind": "Job", "spec": {"template": {}},
+                "metadata": {"name": name, "namespace": "shop", "uid": name, "creationTimestamp": "2026-11-21T10:00:00Z", "labels": labels}})
+        };
+        let at_once = builds.config.at_once;
+        for number in 0..at_once {
+            fill.put(&job(&format!("flint-build-{number}"), json!({})));
+        }
+        assert!(builds.room(), "none of them has a pod");
+        let job = stores.job("shop", "flint-build-0").unwrap();
+        assert_eq!(builds.refused(Some(&job)).await, None, "nobody has said why");
+        server.put(&json!({"apiVersion": "events.k8s.io/v1", "kind": "Event", "reason": POD_REFUSED, "eventTime": null,
+            "note": "Error creating: pods \"x\" is forbidden: exceeded quota: small", "metadata": {"name": "a", "namespace": "shop"}}));
+        let Some(State::Stuck(failure)) = builds.refused(Some(&job)).await else { panic!("stuck") };
+        assert!(failure.message.contains("exceeded quota: small"), "{failure:?}");
     }
 }

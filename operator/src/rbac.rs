@@ -164,11 +164,14 @@ async fn the_operator_does_what_is_written_and_nothing_else() {
     settled().await;
     assert!(server.objects("Deployment").is_empty());
 
-    // The scaler's and the warm pools' own tests show what they write.
+    // The scaler's, the warm pools' and the builds' own tests show what they do.
     let mut done: BTreeSet<Right> = server.requests().iter().flat_map(rights).collect();
-    for (group, resource, verb) in
-        [("apps", "deployments/scale", "patch"), ("", "pods", "patch"), ("", "pods", "delete")]
-    {
+    for (group, resource, verb) in [
+        ("apps", "deployments/scale", "patch"),
+        ("", "pods", "patch"),
+        ("", "pods", "delete"),
+        ("events.k8s.io", "events", "list"),
+    ] {
         done.insert((group.into(), resource.into(), verb.into()));
     }
     assert_eq!(done, documented("Operator"));

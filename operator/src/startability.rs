@@ -21,6 +21,13 @@ pub(crate) struct Failure {
     pub(crate) message: String,
 }
 
+/// Whose pods are looked at: what there is to change is somewhere else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whose {
+    Function,
+    Build,
+}
+
 /// The image cannot be pulled, or its name is none.
 pub(crate) const IMAGE_PULL_FAILED: &str = "ImagePullFailed";
 /// The container's configuration is refused by the node.
@@ -73,6 +80,21 @@ pub(crate) fn judge<'a>(
     failing.or_else(|| deployment.and_then(judge_deployment))
 }
 
+/// What keeps a build's pod from beginning; none when nothing does, or when it has begun.
+pub(crate) fn obstacle(pod: &Pod, now: Timestamp) -> Option<Failure> {
+    if pod.metadata.deletion_timestamp.is_some() {
+        return None;
+    }
+    containers(pod)
+        .find_map(|container| judge_waiting(container, Whose::Build))
+        .or_else(|| unschedulable(pod, now, Whose::Build))
+}
+
+/// Why the API server took no pod of a build, from what it said to the one who asked.
+pub(crate) fn refusal(message: &str) -> Failure {
+    refused(message, Whose::Build)
+}
+
 /// Whether the pod is ready and here to stay.
 pub(crate) fn is_ready(pod: &Pod) -> bool {
     pod.metadata.deletion_timestamp.is_none()
@@ -102,40 +124,47 @@ fn judge_pod(pod: &Pod, now: Timestamp) -> Option<Failure> {
         let why = status.message.as_deref().unwrap_or("the node ran short of a resource");
         return Some(Failure::new(PODS_REFUSED, format!("An instance was evicted: {}.", sentence(why))));
     }
-    let containers =
-        status.init_container_statuses.iter().flatten().chain(status.container_statuses.iter().flatten());
-    containers
+    containers(pod)
         .filter(|container| !container.ready)
         .find_map(judge_container)
-        .or_else(|| unschedulable(pod, now))
+        .or_else(|| unschedulable(pod, now, Whose::Function))
+}
+
+fn containers(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
+    pod.status.iter().flat_map(|status| {
+        status.init_container_statuses.iter().flatten().chain(status.container_statuses.iter().flatten())
+    })
 }
 
 fn judge_container(container: &ContainerStatus) -> Option<Failure> {
-    let state = container.state.clone().unwrap_or_default();
-    if let Some(waiting) = &state.waiting {
-        let message = waiting.message.as_deref().unwrap_or_default();
-        match waiting.reason.as_deref().unwrap_or_default() {
-            "ErrImagePull" | "ImagePullBackOff" | "ErrImageNeverPull" | "RegistryUnavailable" => {
-                return Some(image_pull(&container.image, message));
-            }
-            "InvalidImageName" | "ImageInspectError" => {
-                let text =
-                    format!("The image name {:?} is not valid: write registry/name:tag.", container.image);
-                return Some(Failure::new(IMAGE_PULL_FAILED, text));
-            }
-            "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError"
-                if !is_busy(message) =>
-            {
-                return Some(config_error(&container.image, message));
-            }
-            _ => {}
-        }
+    if let Some(failure) = judge_waiting(container, Whose::Function) {
+        return Some(failure);
     }
+    let state = container.state.clone().unwrap_or_default();
     let looping =
         state.waiting.as_ref().is_some_and(|waiting| waiting.reason.as_deref() == Some("CrashLoopBackOff"));
     let last = container.last_state.as_ref().and_then(|last| last.terminated.as_ref());
     let ended = state.terminated.as_ref().or(last)?;
     judge_end(container, ended, looping || container.restart_count >= RESTARTS)
+}
+
+/// What a container waits for in vain.
+fn judge_waiting(container: &ContainerStatus, whose: Whose) -> Option<Failure> {
+    let waiting = container.state.as_ref()?.waiting.as_ref()?;
+    let message = waiting.message.as_deref().unwrap_or_default();
+    match waiting.reason.as_deref().unwrap_or_default() {
+        "ErrImagePull" | "ImagePullBackOff" | "ErrImageNeverPull" | "RegistryUnavailable" => {
+            Some(image_pull(&container.image, message, whose))
+        }
+        "InvalidImageName" | "ImageInspectError" => {
+            let text = format!("The image name {:?} is not valid: write registry/name:tag.", container.image);
+            Some(Failure::new(IMAGE_PULL_FAILED, text))
+        }
+        "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" if !is_busy(message) => {
+            Some(config_error(&container.image, message, whose))
+        }
+        _ => None,
+    }
 }
 
 /// A container that ended: at once a failure when the watchdog says why or the memory was too small; otherwise only when it
@@ -182,16 +211,24 @@ fn last_words(said: &str) -> Option<String> {
     }
 }
 
-fn image_pull(image: &str, message: &str) -> Failure {
+fn image_pull(image: &str, message: &str, whose: Whose) -> Failure {
     // ImagePullBackOff carries the error of the last attempt behind a prefix of its own since Kubernetes 1.31.
     let cause = message.rsplit_once("ErrImagePull: ").map_or(message, |(_, cause)| cause);
     let cause = if cause.starts_with("Back-off") { "" } else { cause };
-    let hint = if cause.contains("not found") {
-        "check its name and tag"
-    } else if ["unauthorized", "denied", "403", "401"].iter().any(|word| cause.contains(word)) {
-        "check its name, and give a pull secret in spec.template.spec.imagePullSecrets"
-    } else {
-        "check its name, and that the registry answers"
+    let is_missing = cause.contains("not found");
+    let is_refused = ["unauthorized", "denied", "403", "401"].iter().any(|word| cause.contains(word));
+    let hint = match whose {
+        Whose::Function if is_missing => "check its name and tag",
+        Whose::Function if is_refused => {
+            "check its name, and give a pull secret in spec.template.spec.imagePullSecrets"
+        }
+        Whose::Build if is_missing => {
+            "check its name and tag in spec.build of the Runtime, and that it was pushed"
+        }
+        Whose::Build if is_refused => {
+            "check its name in spec.build of the Runtime, and give a pull secret in functions.imagePullSecrets of the chart"
+        }
+        _ => "check its name, and that the registry answers",
     };
     let text = match cause {
         "" => format!("The image {image} cannot be pulled: {hint}."),
@@ -200,7 +237,7 @@ fn image_pull(image: &str, message: &str) -> Failure {
     Failure::new(IMAGE_PULL_FAILED, text)
 }
 
-fn config_error(image: &str, message: &str) -> Failure {
+fn config_error(image: &str, message: &str, whose: Whose) -> Failure {
     if message.contains("runAsNonRoot") || message.contains("non-numeric user") {
         let text = format!(
             "The image {image} runs as root, or under a user that is no number: use one that runs as another user, or set \
@@ -208,14 +245,19 @@ fn config_error(image: &str, message: &str) -> Failure {
         );
         return Failure::new(RUNS_AS_ROOT, text);
     }
-    let text = format!(
-        "An instance cannot be set up: {}. Check what spec.env, envFrom, secrets and configMaps name.",
-        sentence(message)
-    );
+    let why = sentence(message);
+    let text = match whose {
+        Whose::Function => format!(
+            "An instance cannot be set up: {why}. Check what spec.env, envFrom, secrets and configMaps name."
+        ),
+        Whose::Build => format!(
+            "Its pod cannot be set up: {why}. Check what spec.build.env and envFrom name, and builds.env and builds.envFrom of the chart."
+        ),
+    };
     Failure::new(CONFIG_ERROR, text)
 }
 
-fn unschedulable(pod: &Pod, now: Timestamp) -> Option<Failure> {
+fn unschedulable(pod: &Pod, now: Timestamp, whose: Whose) -> Option<Failure> {
     let condition = conditions(pod).iter().find(|condition| {
         condition.type_ == "PodScheduled" && condition.reason.as_deref() == Some("Unschedulable")
     })?;
@@ -226,8 +268,17 @@ fn unschedulable(pod: &Pod, now: Timestamp) -> Option<Failure> {
     // "0/3 nodes are available: 3 Insufficient cpu. preemption: …": the second part explains the scheduler, not the cause.
     let why =
         condition.message.as_deref().unwrap_or_default().split(" preemption:").next().unwrap_or_default();
-    let text =
-        format!("No node has room for an instance: {}. Lower spec.resources, or add a node.", sentence(why));
+    let why = sentence(why);
+    let text = match whose {
+        Whose::Function => {
+            format!("No node has room for an instance: {why}. Lower spec.resources, or add a node.")
+        }
+        Whose::Build => {
+            format!(
+                "No node has room for its pod: {why}. Lower spec.build.resources (builds.resources of the chart), or add a node."
+            )
+        }
+    };
     Some(Failure::new(UNSCHEDULABLE, text))
 }
 
@@ -236,17 +287,32 @@ fn judge_deployment(deployment: &Deployment) -> Option<Failure> {
     let failed = conditions
         .iter()
         .find(|condition| condition.type_ == "ReplicaFailure" && condition.status == "True")?;
-    let message = failed.message.as_deref().unwrap_or_default();
+    Some(refused(failed.message.as_deref().unwrap_or_default(), Whose::Function))
+}
+
+fn refused(message: &str, whose: Whose) -> Failure {
     // `pods "cart-3f9c2a71-6d4b-x2x4z" is forbidden: …`: the name changes with every attempt.
-    let why = message.split_once("is forbidden: ").map_or(message, |(_, why)| why);
-    if message.contains("exceeded quota") || message.contains("limits.") || message.contains("maximum ") {
-        let text = format!(
-            "The namespace's quota leaves no room for an instance: {}. Raise it, or lower spec.resources or scaling.maxReplicas.",
-            sentence(why)
-        );
-        return Some(Failure::new(QUOTA_EXCEEDED, text));
+    let why = sentence(message.split_once("is forbidden: ").map_or(message, |(_, why)| why));
+    let is_quota =
+        ["exceeded quota", "failed quota", "limits.", "maximum "].iter().any(|words| message.contains(words));
+    match (whose, is_quota) {
+        (Whose::Function, true) => Failure::new(
+            QUOTA_EXCEEDED,
+            format!(
+                "The namespace's quota leaves no room for an instance: {why}. Raise it, or lower spec.resources or scaling.maxReplicas."
+            ),
+        ),
+        (Whose::Build, true) => Failure::new(
+            QUOTA_EXCEEDED,
+            format!(
+                "The namespace's quota leaves no room for its pod: {why}. Raise it, or change spec.build.resources."
+            ),
+        ),
+        (Whose::Function, false) => {
+            Failure::new(PODS_REFUSED, format!("The cluster refuses the function's pods: {why}."))
+        }
+        (Whose::Build, false) => Failure::new(PODS_REFUSED, format!("The cluster refuses its pod: {why}.")),
     }
-    Some(Failure::new(PODS_REFUSED, format!("The cluster refuses the function's pods: {}.", sentence(why))))
 }
 
 /// The node had not heard of a Secret in time, or its runtime did not answer: it tries again by itself, and mostly succeeds.

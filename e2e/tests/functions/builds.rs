@@ -3,8 +3,12 @@
 
 use std::time::Duration;
 
+use flint_api::Runtime;
 use flint_e2e::{FunctionBuilder, Namespace, eventually, functions::PATIENCE, namespace::with_namespace};
-use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
+use k8s_openapi::api::{
+    batch::v1::Job,
+    core::v1::{Pod, ResourceQuota},
+};
 use kube::{
     Api, ResourceExt as _,
     api::{DeleteParams, ListParams},
@@ -119,6 +123,49 @@ async fn what_a_lock_of_npm_names_is_beside_the_code() {
     .await;
 }
 
+#[tokio::test]
+async fn an_image_that_cannot_be_pulled_is_told_of_long_before_the_deadline() {
+    with_namespace("builds-image", |namespace| async move {
+        let runtimes = Api::<Runtime>::all(namespace.cluster.client.clone());
+        let mut spec = serde_json::to_value(&runtimes.get("python3.11").await.expect("the chart's Runtime").spec)
+            .expect("a spec");
+        let image = namespace.cluster.image("flint-nowhere-build");
+        spec["build"]["image"] = json!(image);
+        let own = format!("own-{}", namespace.name);
+        let object = json!({"apiVersion": "flint.dev/v1alpha1", "kind": "Runtime", "metadata": {"name": own}, "spec": spec});
+        namespace.apply(&object).await.expect("the Runtime is accepted");
+        let function = python(&namespace, "stuck", "greeting==1.0\n").set("runtime", json!(own)).apply().await;
+        let failed = stuck(&function).await;
+        assert!(failed.contains(&format!("{image} cannot be pulled")), "{failed}");
+        assert!(failed.contains("spec.build of the Runtime"), "it says where to look: {failed}");
+        let job = namespace.api::<Job>().list(&ListParams::default()).await.expect("Jobs").items.remove(0);
+        let over = job.status.and_then(|status| status.conditions).unwrap_or_default();
+        assert!(over.is_empty(), "kubelet goes on trying: {over:?}");
+        runtimes.delete(&own, &DeleteParams::default()).await.expect("it goes");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_build_that_the_quota_refuses_says_so() {
+    with_namespace("builds-quota", |namespace| async move {
+        index(&namespace).await;
+        let quota = json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "small", "namespace": namespace.name},
+            "spec": {"hard": {"pods": "1"}}});
+        namespace.apply(&quota).await.expect("a quota");
+        let quotas = namespace.api::<ResourceQuota>();
+        eventually("the quota's count", PATIENCE, || async {
+            let status = quotas.get("small").await.map_err(|error| error.to_string())?.status.unwrap_or_default();
+            status.used.map(|_| ()).ok_or("none yet".to_owned())
+        })
+        .await;
+        let function = python(&namespace, "waits", "greeting==1.0\n").apply().await;
+        let failed = stuck(&function).await;
+        assert!(failed.contains("exceeded quota: small") && failed.contains("Raise it"), "{failed}");
+    })
+    .await;
+}
+
 /// A Python function with requirements, from the index in the namespace.
 fn python(namespace: &Namespace, name: &str, requirements: &str) -> FunctionBuilder {
     let function = namespace.function(name).python(CODE).set("build", settings(namespace));
@@ -147,6 +194,18 @@ pub(crate) async fn built(function: &FunctionBuilder, status: &str) -> (String, 
             Some(built) if built.status == status && built.observed_generation == now.metadata.generation => {
                 Ok((built.reason, built.message))
             }
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await
+}
+
+/// Waits until the build is said to have failed, and not to be under way; gives the message.
+async fn stuck(function: &FunctionBuilder) -> String {
+    eventually("what the build is stuck for", BUILDING, || async {
+        let conditions = function.current().await.status.unwrap_or_default().conditions;
+        match conditions.into_iter().find(|condition| condition.type_ == "Built") {
+            Some(built) if built.reason == "BuildFailed" => Ok(built.message),
             other => Err(format!("{other:?}")),
         }
     })

@@ -1,7 +1,9 @@
 //! Kubernetes events about an object: the same news again counts up one event instead of writing another.
 
+use k8s_openapi::api::events::v1::Event as Stored;
 use kube::{
-    Client, Resource,
+    Api, Client, Resource, ResourceExt as _,
+    api::ListParams,
     runtime::events::{Event, EventType, Recorder, Reporter},
 };
 
@@ -13,6 +15,8 @@ pub struct Events {
 
 /// Longest note that the API server takes, in bytes.
 const NOTE_LIMIT: usize = 1024;
+/// Events of one object for one reason: there are more where its name is another each time.
+const MOST_EVENTS: u32 = 20;
 
 // === impl Events ===
 
@@ -63,6 +67,29 @@ impl Events {
     }
 }
 
+/// What was last said of an object for that reason, by whoever reports of it.
+///
+/// # Errors
+/// When the API server refuses or cannot be reached.
+pub async fn last_said<K>(client: &Client, about: &K, reason: &str) -> Result<Option<String>, kube::Error>
+where
+    K: Resource<DynamicType = ()>,
+{
+    let events: Api<Stored> = match about.namespace() {
+        Some(namespace) => Api::namespaced(client.clone(), &namespace),
+        None => Api::default_namespaced(client.clone()),
+    };
+    let fields = format!("regarding.uid={},reason={reason}", about.uid().unwrap_or_default());
+    let found = events.list(&ListParams::default().fields(&fields).limit(MOST_EVENTS)).await?;
+    // Who reports by the older kind has its times in the older fields.
+    let time = |event: &Stored| {
+        let series = event.series.as_ref().map(|series| series.last_observed_time.0);
+        let older = event.deprecated_last_timestamp.as_ref().map(|time| time.0);
+        series.or(older).or(event.event_time.as_ref().map(|time| time.0))
+    };
+    Ok(found.items.into_iter().max_by_key(time).and_then(|event| event.note))
+}
+
 /// The longest beginning of `text` that is at most `limit` bytes and ends between characters.
 #[must_use]
 pub fn shorten(text: &str, limit: usize) -> &str {
@@ -80,6 +107,23 @@ mod tests {
     fn a_note_is_cut_between_characters() {
         assert_eq!(shorten("aé", 2), "a");
         assert_eq!(shorten("short", 1024), "short");
+    }
+
+    #[tokio::test]
+    async fn what_was_said_last_of_an_object_is_found() {
+        let server = ApiServer::new();
+        for (name, said, at) in
+            [("a", "first", "2026-11-21T10:00:00Z"), ("b", "last", "2026-11-21T10:00:09Z")]
+        {
+            server.put(&serde_json::json!({"apiVersion": "events.k8s.io/v1", "kind": "Event", "note": said, "reason": "FailedCreate",
+                "metadata": {"name": name, "namespace": "shop"}, "eventTime": null, "deprecatedLastTimestamp": at}));
+        }
+        let mut about = ConfigMap::default();
+        (about.metadata.namespace, about.metadata.uid) = (Some("shop".into()), Some("uid-1".into()));
+        let said = last_said(&server.client(), &about, "FailedCreate").await.expect("an answer");
+        assert_eq!(said.as_deref(), Some("last"));
+        let query = &server.requests()[0].query;
+        assert!(query.contains("regarding.uid%3Duid-1%2Creason%3DFailedCreate"), "{query}");
     }
 
     #[tokio::test]

@@ -8,7 +8,7 @@ pub mod scaling;
 pub mod watch;
 
 pub use apply::{Applier, Created, Manifest};
-pub use events::Events;
+pub use events::{Events, last_said};
 pub use lease::Lease;
 pub use watch::WatchMetrics;
 

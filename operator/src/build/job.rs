@@ -222,4 +222,40 @@ mod tests {
             assert_eq!(container["securityContext"]["capabilities"]["drop"][0], "ALL");
         }
     }
+
+    #[test]
+    fn what_the_chart_says_of_indexes_proxies_and_credentials_is_in_every_builds_environment() {
+        let (settings, mut builds) = (settings(), config());
+        let variables = [
+            ("PIP_INDEX_URL", "https://pypi/simple"),
+            ("UV_DEFAULT_INDEX", "https://pypi/simple"),
+            ("npm_config_registry", "https://npm"),
+            ("GOPROXY", "https://modules"),
+            ("MAVEN_MIRROR_URL", "https://maven"),
+            ("CARGO_MIRROR_URL", "sparse+https://crates/"),
+            ("https_proxy", "http://proxy:3128"),
+            ("no_proxy", ".svc"),
+        ];
+        let env: Vec<_> =
+            variables.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
+        let pod = json!({"env": env, "envFrom": [{"secretRef": {"name": "build", "optional": true}}]});
+        builds.pod = crate::build::PodConfig::read(&pod.to_string()).unwrap();
+        builds.authorities = Some("/etc/flint/builds/ca.crt".into());
+        let at = Installation { settings: &settings, builds: &builds };
+        let order = given("build:1", &json!({}), "", &["requirements.txt"]).unwrap().unwrap();
+        let job = job(at, &order, &Function::new("cart", flint_api::FunctionSpec::default()));
+        let container = &job.value()["spec"]["template"]["spec"]["containers"][0];
+        for (name, value) in variables {
+            let set = container["env"].as_array().unwrap().iter().find(|variable| variable["name"] == name);
+            assert_eq!(set.expect(name)["value"], value);
+        }
+        assert_eq!(container["envFrom"][0]["secretRef"]["name"], "build");
+        let mounted = container["volumeMounts"].as_array().unwrap();
+        assert!(
+            mounted.iter().any(|mount| mount["mountPath"] == "/flint/order"),
+            "its authorities: {mounted:?}"
+        );
+        let secret = secret(at, &order, "uid", Some(b"-----BEGIN"));
+        assert!(secret.value()["data"]["ca.crt"].is_string());
+    }
 }

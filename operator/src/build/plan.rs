@@ -50,7 +50,7 @@ pub(crate) enum Step {
 pub(crate) const AGAIN_AFTER: Duration = Duration::from_secs(300);
 
 /// Time alone turns a pod without a node or an image into something to tell.
-const LOOK: Duration = Duration::from_secs(20);
+const LOOK: Duration = Duration::from_secs(10);
 
 /// The next step, and what the Function has for now.
 pub(crate) fn plan(situation: Situation<'_>) -> (Step, Result<Package, Problem>) {
@@ -59,21 +59,26 @@ pub(crate) fn plan(situation: Situation<'_>) -> (Step, Result<Package, Problem>)
     match state {
         State::Done(digest, bytes) if at_hand => (Step::Wait, Ok(built(order, digest, bytes))),
         _ if deployed.as_ref().is_some_and(|(_, at_hand)| *at_hand) => {
-            (Step::Wait, or_deployed(building(order, None)))
+            (Step::Wait, or_deployed(building(order)))
         }
         // The operator that had it is gone.
-        State::Done(..) => (Step::Delete, or_deployed(building(order, None))),
+        State::Done(..) => (Step::Delete, or_deployed(building(order))),
         State::Failed(failure) => failed(order, &failure, now, or_deployed),
-        State::Absent if room => (Step::Create, or_deployed(building(order, None))),
+        State::Absent if room => (Step::Create, or_deployed(building(order))),
         State::Absent => {
             let text = "As many builds as may run at once do; this one waits for its turn.";
             (Step::Queue, or_deployed(Problem::waiting(problem::BUILD_QUEUED, text)))
         }
-        State::Running(trouble) => {
+        State::Running => {
             let step = if has_key { Step::Wait } else { Step::GiveKey };
-            (step, or_deployed(building(order, trouble)))
+            (step, or_deployed(building(order)))
         }
-        State::Leaving => (Step::Delete, or_deployed(building(order, None))),
+        State::Stuck(failure) => {
+            let (step, told) = stuck(order, &failure, now, or_deployed);
+            // Without its key it would be stuck for that.
+            (if step == Step::Wait && !has_key { Step::GiveKey } else { step }, told)
+        }
+        State::Leaving => (Step::Delete, or_deployed(building(order))),
     }
 }
 
@@ -95,14 +100,33 @@ pub(crate) fn mark(build: &str) -> String {
     format!("build {build}")
 }
 
-fn building(order: &Order, trouble: Option<String>) -> Problem {
+fn building(order: &Order) -> Problem {
     let Order { manifest, name, .. } = order;
-    let mut text =
-        format!("What {manifest} names is being fetched: kubectl logs --follow job/{name} shows it.");
-    if let Some(trouble) = trouble {
-        text = format!("{text} {trouble}");
-    }
+    let text = format!("What {manifest} names is being fetched: kubectl logs --follow job/{name} shows it.");
     Problem { again: Some(LOOK), ..Problem::waiting(problem::BUILDING, text) }
+}
+
+/// A build that cannot begin goes on trying by itself; after a while its Job is made anew.
+fn stuck(
+    order: &Order,
+    failure: &Failure,
+    now: Timestamp,
+    or_deployed: impl Fn(Problem) -> Result<Package, Problem>,
+) -> (Step, Result<Package, Problem>) {
+    let left = left(failure, now);
+    let text = format!(
+        "The build of {} cannot begin: {} It begins as soon as it can.",
+        order.manifest, failure.message
+    );
+    let again = Some(left.max(LOOK));
+    let problem = Problem { again, ..Problem::build(problem::BUILD_FAILED, text) };
+    (if left.is_zero() { Step::Delete } else { Step::Wait }, or_deployed(problem))
+}
+
+/// How long until another attempt.
+fn left(failure: &Failure, now: Timestamp) -> Duration {
+    let passed = failure.since.map_or(AGAIN_AFTER, |since| now.duration_since(since).unsigned_abs());
+    AGAIN_AFTER.saturating_sub(passed)
 }
 
 fn failed(
@@ -112,10 +136,9 @@ fn failed(
     or_deployed: impl Fn(Problem) -> Result<Package, Problem>,
 ) -> (Step, Result<Package, Problem>) {
     let Order { manifest, name, .. } = order;
-    let passed = failure.since.map_or(AGAIN_AFTER, |since| now.duration_since(since).unsigned_abs());
-    let left = AGAIN_AFTER.saturating_sub(passed);
+    let left = left(failure, now);
     if failure.heals && left.is_zero() {
-        return (Step::Delete, or_deployed(building(order, None)));
+        return (Step::Delete, or_deployed(building(order)));
     }
     let then = if failure.heals { " It is tried again." } else { "" };
     let text = format!(
@@ -168,15 +191,23 @@ mod tests {
         assert_eq!(planned(State::Absent, |_| ()).0, Step::Create);
         let (step, told) = planned(State::Absent, |situation| situation.room = false);
         assert_eq!((step, told.unwrap_err().reason), (Step::Queue, problem::BUILD_QUEUED));
-        assert_eq!(planned(State::Running(None), |situation| situation.has_key = false).0, Step::GiveKey);
-        let (step, told) = planned(State::Running(Some("No node has room.".into())), |_| ());
-        let told = told.unwrap_err();
-        assert!(
-            step == Step::Wait && told.waiting && told.message.ends_with("No node has room."),
-            "{told:?}"
-        );
+        assert_eq!(planned(State::Running, |situation| situation.has_key = false).0, Step::GiveKey);
         let (step, package) = planned(State::Done("sha256:aa".into(), 7), |_| ());
         assert_eq!((step, package.unwrap().digest.as_str()), (Step::Wait, "sha256:aa"));
+    }
+
+    #[test]
+    fn a_build_that_cannot_begin_is_told_of_given_its_key_and_after_a_while_made_anew() {
+        let stuck = |since: &str| match failure(true, since) {
+            State::Failed(failure) => State::Stuck(failure),
+            other => other,
+        };
+        let (step, told) = planned(stuck("2026-11-21T09:59:00Z"), |situation| situation.has_key = false);
+        let told = told.unwrap_err();
+        assert_eq!((step, told.reason, told.waiting), (Step::GiveKey, problem::BUILD_FAILED, false));
+        assert_eq!(told.again, Some(Duration::from_secs(240)));
+        assert_eq!(planned(stuck("2026-11-21T09:59:00Z"), |_| ()).0, Step::Wait);
+        assert_eq!(planned(stuck("2026-11-21T09:54:00Z"), |_| ()).0, Step::Delete);
     }
 
     #[test]
