@@ -113,3 +113,70 @@ fn bundle(own: &Path, all: &Path) -> io::Result<()> {
     text.extend(fs::read(own)?);
     fs::write(all, text)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{ffi::OsString, path::PathBuf};
+
+    use super::*;
+
+    fn config(work: &Path, command: &str, environment: &[(&str, &str)]) -> Config {
+        for folder in ["source", "cache", "home"] {
+            fs::create_dir_all(work.join(folder)).unwrap();
+        }
+        let variable = |(name, value): &(&str, &str)| (OsString::from(name), OsString::from(value));
+        Config {
+            namespace: "shop".into(),
+            build: "flint-build-1".into(),
+            home: "http://home:8082".into(),
+            key: "secret".into(),
+            source: "sha256:00".into(),
+            manifest: "pom.xml".into(),
+            command: ["sh", "-c", command].map(str::to_owned).into(),
+            unpacked: 1000,
+            cache: 1000,
+            work: work.to_owned(),
+            authorities: work.join("ca.crt"),
+            termination_log: PathBuf::from("/dev/null"),
+            environment: environment.iter().map(variable).collect(),
+        }
+    }
+
+    fn told(work: &Path) -> String {
+        fs::read_to_string(work.join("source/told")).unwrap()
+    }
+
+    #[tokio::test]
+    async fn every_tool_is_told_the_installations_authorities_beside_the_public_ones_unless_the_user_names_others()
+     {
+        let place = tempfile::tempdir().unwrap();
+        fs::write(place.path().join("ca.crt"), "-----OURS-----").unwrap();
+        let path = std::env::var("PATH").unwrap();
+        let environment =
+            [("PATH", path.as_str()), ("NODE_EXTRA_CA_CERTS", "/mine"), ("GOPROXY", "https://modules")];
+        let config = config(place.path(), "env >told; cat \"$SSL_CERT_FILE\" >pem", &environment);
+        run(&config).await.unwrap();
+        let (told, all) = (told(place.path()), place.path().join("authorities.pem"));
+        for name in AUTHORITIES.iter().filter(|name| **name != "NODE_EXTRA_CA_CERTS") {
+            assert!(told.lines().any(|line| line == format!("{name}={}", all.display())), "{name}: {told}");
+        }
+        assert!(
+            told.contains("NODE_EXTRA_CA_CERTS=/mine\n") && told.contains("GOPROXY=https://modules\n"),
+            "{told}"
+        );
+        let pem = fs::read_to_string(place.path().join("source/pem")).unwrap();
+        assert!(pem.ends_with("-----OURS-----"));
+        let public = USUAL.iter().find_map(|path| fs::read_to_string(path).ok()).unwrap_or_default();
+        assert!(pem.starts_with(&public));
+    }
+
+    #[tokio::test]
+    async fn without_authorities_of_its_own_a_build_has_those_of_its_image() {
+        let place = tempfile::tempdir().unwrap();
+        let path = std::env::var("PATH").unwrap();
+        run(&config(place.path(), "env >told", &[("PATH", path.as_str())])).await.unwrap();
+        let told = told(place.path());
+        assert!(AUTHORITIES.iter().all(|name| !told.contains(&format!("{name}="))), "{told}");
+        assert!(!told.contains("secret") && told.contains("FLINT_BUILD_MANIFEST=pom.xml\n"), "{told}");
+    }
+}

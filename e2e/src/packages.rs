@@ -83,7 +83,7 @@ impl Packages {
 }
 
 /// The address of this machine as pods see it: the node's own.
-async fn node_address(cluster: &Cluster) -> IpAddr {
+pub(crate) async fn node_address(cluster: &Cluster) -> IpAddr {
     assert!(cluster.node_is_local(), "packages are served by this machine, which must be the cluster's node");
     let nodes =
         Api::<Node>::all(cluster.client.clone()).list(&ListParams::default()).await.expect("the nodes");
