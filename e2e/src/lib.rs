@@ -1,8 +1,10 @@
 //! The end-to-end harness: a real cluster, a namespace per test, functions built in a line, and clients that talk to them.
 
+pub mod asked;
 pub mod cli;
 pub mod cluster;
 pub mod examples;
+pub mod files;
 pub mod functions;
 pub mod load;
 pub mod namespace;

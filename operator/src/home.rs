@@ -2,7 +2,8 @@
 //!
 //! Whoever calls here runs a user's code. So the number of connections is bounded, in all and for each address; a head
 //! and a body must arrive soon; an announcement is believed only when its signature, its sender's address and the
-//! operator's own watch of pods agree; and a package is given to whoever knows its digest, which says what is in it.
+//! operator's own watch of pods agree; and a package is given to whoever knows its digest, which says what is in it. Packages are
+//! served by every replica, the rest by the one that leads.
 
 use std::{
     convert::Infallible,
@@ -25,7 +26,7 @@ mod announce;
 mod packages;
 
 use announce::Refused;
-pub(crate) use packages::{Content, PackageSource, Packages, body};
+pub(crate) use packages::{Content, HERE, PackageSource, Packages, body};
 
 use crate::{
     build::Depot,
@@ -229,4 +230,4 @@ fn whole(body: impl Into<Bytes>) -> BoxBody<Bytes, io::Error> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -28,7 +28,7 @@ use crate::{
     images::Images,
     leader,
     metrics::Metrics,
-    packages::{Kept, Storehouse, Volume, sweep},
+    packages::{Kept, Peers, Storehouse, Volume, mirror, sweep},
     pool::{self, Recorder},
     scaler,
     schedules::Schedules,
@@ -69,6 +69,7 @@ async fn operate(args: Args) -> anyhow::Result<()> {
     let admin = Admin::new()?;
     let registry = admin.registry.clone();
     let watching = admin.readiness.part("watches");
+    let copied = admin.readiness.part("packages");
     let admin_listener = Admin::bind(args.admin_address).await?;
     let home_listener = home::bind(args.home_address).await?;
     let control_listener = control::bind(args.control_address).await?;
@@ -91,8 +92,11 @@ async fn operate(args: Args) -> anyhow::Result<()> {
         let store = place.open(args.package_store_auth.as_deref(), &insecure);
         store.context("the package store (FLINT_PACKAGE_STORE) cannot be used")
     });
-    let store = Storehouse::new(Arc::clone(&volume), shared.transpose()?);
-    let kept = Kept::new(client.clone(), stores.clone(), Arc::clone(&volume), store.clone());
+    let peers =
+        Peers::new(settings.replicas(), args.pod_ip).context("the other operators cannot be asked")?;
+    let store = Storehouse::new(Arc::clone(&volume), shared.transpose()?).among(peers);
+    let kept = Kept::new(client.clone(), stores.clone(), store.clone(), leader.clone());
+    let missed = kept.missed();
     let kept = Arc::new(kept);
     let packages = Packages::new(Arc::clone(&kept) as Arc<dyn PackageSource>);
     let images = Arc::new(Images::new(stores.clone(), args.images(), kept, Arc::clone(&volume), &registry)?);
@@ -151,6 +155,7 @@ async fn operate(args: Args) -> anyhow::Result<()> {
         stores.clone(),
         Arc::clone(&fetcher),
     ));
+    tasks.spawn(mirror(store.clone(), stores.clone(), missed, copied));
     tracing::info!(functions = stores.functions.len(), "the watches are ready");
 
     let leasing = CancellationToken::new();

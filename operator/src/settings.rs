@@ -1,5 +1,6 @@
 //! What the operator was told at its start that shapes the objects it writes.
 
+use flint_core::wire::HOME_PORT;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
@@ -30,22 +31,34 @@ pub(crate) struct Settings {
 #[derive(Clone)]
 pub(crate) struct MasterKey(Vec<u8>);
 
+/// The chart's Service of all replicas, behind one address.
+const PACKAGES_SERVICE: &str = "flint-packages";
+/// The chart's Service of all replicas that has no address of its own, so that its name has theirs.
+const REPLICAS_SERVICE: &str = "flint-operator-admin";
 /// The least length of a master key, in bytes: what HMAC-SHA-256 makes use of.
 pub(crate) const MASTER_KEY_LENGTH: usize = 32;
 
 // === impl Settings ===
 
 impl Settings {
-    /// Where instances call home and fetch their packages. The dot ends the name: without it a pod's resolver asks for it in each of
+    /// Where instances call home. The dot ends the name: without it a pod's resolver asks for it in each of
     /// its search domains first, which costs a cold start three round trips.
     pub(crate) fn home_url(&self) -> String {
-        let port = flint_core::wire::HOME_PORT;
-        format!(
-            "http://{}.{}.svc.{}.:{port}",
-            crate::leader::SERVICE,
-            self.system_namespace,
-            self.cluster_domain
-        )
+        format!("http://{}:{HOME_PORT}", self.service(crate::leader::SERVICE))
+    }
+
+    /// Where instances fetch their packages: any replica.
+    pub(crate) fn packages_url(&self) -> String {
+        format!("http://{}:{HOME_PORT}", self.service(PACKAGES_SERVICE))
+    }
+
+    /// A name that has the addresses of all replicas that are ready.
+    pub(crate) fn replicas(&self) -> String {
+        self.service(REPLICAS_SERVICE)
+    }
+
+    fn service(&self, name: &str) -> String {
+        format!("{name}.{}.svc.{}.", self.system_namespace, self.cluster_domain)
     }
 
     /// A function's URL for clients.

@@ -115,7 +115,8 @@ impl Line {
         Ok(sender)
     }
 
-    fn name(&self) -> String {
+    /// HOST:PORT.
+    pub(crate) fn name(&self) -> String {
         if self.host.contains(':') {
             format!("[{}]:{}", self.host, self.port)
         } else {

@@ -40,6 +40,8 @@ pub struct Instance {
     pub pool: Option<String>,
     /// Where home was last, so that its name need not be resolved.
     pub home_address: Option<SocketAddr>,
+    /// The same of packages.
+    pub packages_address: Option<SocketAddr>,
     warm: Mutex<Option<Warm>>,
     health: watch::Sender<Health>,
     failure: watch::Sender<Option<Failure>>,
@@ -57,6 +59,8 @@ pub(crate) struct Origin {
     pub(crate) pool: String,
     /// Where home is.
     pub(crate) home: Option<SocketAddr>,
+    /// Where packages are.
+    pub(crate) packages: Option<SocketAddr>,
     /// The process that waits to become the function's.
     pub(crate) warm: Option<Warm>,
 }
@@ -97,8 +101,8 @@ impl Instance {
         reaper: Arc<Reaper>,
         origin: Option<Origin>,
     ) -> Self {
-        let Origin { pool, home, warm } =
-            origin.unwrap_or(Origin { pool: String::new(), home: None, warm: None });
+        let Origin { pool, home, packages, warm } =
+            origin.unwrap_or(Origin { pool: String::new(), home: None, packages: None, warm: None });
         Self {
             gate: Gate::new(config.concurrency),
             log,
@@ -108,6 +112,7 @@ impl Instance {
             started,
             pool: (!pool.is_empty()).then_some(pool),
             home_address: home,
+            packages_address: packages,
             warm: Mutex::new(warm),
             health: watch::Sender::new(Health::NotReady("starting")),
             failure: watch::Sender::new(None),

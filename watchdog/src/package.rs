@@ -1,4 +1,7 @@
 //! The package: fetched by digest, unpacked while it comes, and run only when every byte was the right one.
+//!
+//! Any operator may have it, and home, the one that leads, has it or makes it anew. Where one is away, lacks it or sends something
+//! else, the other is asked at once; only when both have failed is there a pause.
 
 mod unpack;
 
@@ -60,33 +63,53 @@ enum FetchError {
 pub async fn install(instance: &Arc<Instance>) -> Result<(), Failure> {
     let Some(source) = &instance.config.package else { return Ok(()) };
     let began = Instant::now();
-    let mut line = Line::new(&source.url, instance.home_address);
+    let mut copies = copies(instance, source);
     let mut pause = FIRST_PAUSE;
     let mut wrong_digests = 0;
     loop {
-        let error = match fetch(&mut line, source, &instance.config.task_root).await {
-            Ok(bytes) => {
-                let fields = [("bytes", Field::Count(bytes)), ("tookMs", Field::Millis(began.elapsed()))];
-                instance.log.log(Level::Info, None, "package unpacked", &fields);
-                return Ok(());
+        for at in 0..copies.len() {
+            let error = match fetch(&mut copies[at], source, &instance.config.task_root).await {
+                Ok(bytes) => {
+                    let from = copies[at].name();
+                    let fields = [
+                        ("bytes", Field::Count(bytes)),
+                        ("tookMs", Field::Millis(began.elapsed())),
+                        ("from", Field::Text(&from)),
+                    ];
+                    instance.log.log(Level::Info, None, "package unpacked", &fields);
+                    return Ok(());
+                }
+                Err(error) => error,
+            };
+            // Half a package is no package.
+            let root = instance.config.task_root.clone();
+            let _ = tokio::task::spawn_blocking(move || empty(&root)).await;
+            wrong_digests += u32::from(matches!(error, FetchError::Digest(_)));
+            let hopeless =
+                matches!(error, FetchError::Unpack(_) | FetchError::TooLarge | FetchError::Request(_))
+                    || wrong_digests >= DIGESTS
+                    || began.elapsed() > PATIENCE;
+            let message = format!("the package cannot be fetched from {}: {error}", copies[at].name());
+            if hopeless {
+                return Err(Failure::new("Runtime.InvalidPackage", message));
             }
-            Err(error) => error,
-        };
-        // Half a package is no package.
-        let root = instance.config.task_root.clone();
-        let _ = tokio::task::spawn_blocking(move || empty(&root)).await;
-        wrong_digests += u32::from(matches!(error, FetchError::Digest(_)));
-        let hopeless = matches!(error, FetchError::Unpack(_) | FetchError::TooLarge | FetchError::Request(_))
-            || wrong_digests >= DIGESTS
-            || began.elapsed() > PATIENCE;
-        let message = format!("the package cannot be fetched from {}: {error}", source.url);
-        if hopeless {
-            return Err(Failure::new("Runtime.InvalidPackage", message));
+            // A replica that lacks it is nothing to hear of as long as another has it.
+            let level = if at + 1 == copies.len() { Level::Warn } else { Level::Info };
+            instance.log.say(level, &message);
         }
-        instance.log.say(Level::Warn, &message);
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
+}
+
+/// Who is asked, in this order.
+fn copies(instance: &Instance, source: &PackageSource) -> Vec<Line> {
+    let home = instance.config.home.as_ref();
+    let same = home.is_some_and(|home| home.authority() == source.url.authority());
+    let known = if same { instance.home_address } else { instance.packages_address };
+    let mut copies = vec![Line::new(&source.url, known)];
+    copies.extend(home.filter(|_| !same).map(|home| Line::new(home, instance.home_address)));
+    copies
 }
 
 async fn fetch(line: &mut Line, source: &PackageSource, root: &Path) -> Result<u64, FetchError> {

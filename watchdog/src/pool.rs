@@ -14,6 +14,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Uri;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 pub use self::config::PoolConfig;
@@ -27,7 +28,7 @@ use crate::logs::{Field, Level, Logger, Sink};
 use crate::run::{self, Signals, Sockets};
 use crate::termination::Failure;
 
-/// How often home's name is resolved, so that a claim does not wait for it.
+/// How often home's name and the packages' are resolved, so that a claim does not wait for it.
 const RESOLVE_EVERY: Duration = Duration::from_secs(30);
 
 /// Waits for a claim and runs the instance that it makes, until told to end.
@@ -59,7 +60,7 @@ pub async fn run(config: PoolConfig, started: Instant) -> io::Result<ExitCode> {
         Err(error) => return Ok(failed(&config, &log, &Failure::new(error.error_type(), error.to_string()))),
     };
     let mut loaded = false;
-    let mut home = None;
+    let (mut home, mut packages) = (None, None);
     let mut resolve = interval(RESOLVE_EVERY);
     resolve.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let claim = loop {
@@ -83,7 +84,11 @@ pub async fn run(config: PoolConfig, started: Instant) -> io::Result<ExitCode> {
                 let fields = [("sinceStartMs", Field::Millis(started.elapsed()))];
                 log.log(Level::Info, None, "waiting for a claim", &fields);
             }
-            _ = resolve.tick() => home = resolved(&config).await.or(home),
+            _ = resolve.tick() => {
+                let (to_home, to_packages) =
+                    tokio::join!(resolved(config.home.as_ref()), resolved(config.packages.as_ref()));
+                (home, packages) = (to_home.or(home), to_packages.or(packages));
+            }
         }
     };
 
@@ -92,7 +97,7 @@ pub async fn run(config: PoolConfig, started: Instant) -> io::Result<ExitCode> {
         log.say(Level::Warn, &format!("{} cannot be written: {error}", config.mark.display()));
     }
     let log = Logger::new(sink, claimed.log_level, &claimed.identity);
-    let origin = Origin { pool: config.pool.clone(), home, warm };
+    let origin = Origin { pool: config.pool.clone(), home, packages, warm };
     let instance = Instance::of_pool(*claimed, log, at, reaper, origin);
     front.claimed(instance.clone());
     instance.log.log(Level::Info, None, "claimed", &[("pool", Field::Text(&config.pool))]);
@@ -108,11 +113,11 @@ pub async fn run(config: PoolConfig, started: Instant) -> io::Result<ExitCode> {
     run::live(instance, traffic, signals).await
 }
 
-/// Where home is now. An address that nobody answers at is tried and then looked up again, so an old one does no harm.
-async fn resolved(config: &PoolConfig) -> Option<SocketAddr> {
-    let home = config.home.as_ref()?;
-    let host = home.host()?.trim_matches(['[', ']']);
-    tokio::net::lookup_host((host, home.port_u16().unwrap_or(80))).await.ok()?.next()
+/// Where a URL leads now. An address that nobody answers at is tried and then looked up again, so an old one does no harm.
+async fn resolved(url: Option<&Uri>) -> Option<SocketAddr> {
+    let url = url?;
+    let host = url.host()?.trim_matches(['[', ']']);
+    tokio::net::lookup_host((host, url.port_u16().unwrap_or(80))).await.ok()?.next()
 }
 
 fn failed(config: &PoolConfig, log: &Logger, failure: &Failure) -> ExitCode {

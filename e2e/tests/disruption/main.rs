@@ -3,6 +3,7 @@
 mod control_plane;
 mod instances;
 mod many;
+mod packages;
 mod private_registry;
 mod rollout;
 mod security;

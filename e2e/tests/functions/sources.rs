@@ -4,18 +4,10 @@
 
 use flint_api::Function;
 use flint_e2e::{
-    FunctionBuilder, Namespace, cluster::SYSTEM, eventually, functions::PATIENCE,
-    namespace::with_namespace_named,
+    cluster::SYSTEM, eventually, files::Files, functions::PATIENCE, namespace::with_namespace_named,
 };
-use k8s_openapi::api::core::v1::Pod;
-use kube::api::{LogParams, Patch, PatchParams};
+use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
-
-/// A server of archives, in a namespace.
-struct Files {
-    namespace: Namespace,
-    log: String,
-}
 
 #[tokio::test]
 async fn a_zip_goes_from_apply_to_an_answer_to_zero_and_back() {
@@ -29,6 +21,23 @@ async fn a_zip_goes_from_apply_to_an_answer_to_zero_and_back() {
         assert!(package.bytes > 0, "{package:?}");
         function.zero().await;
         assert_eq!(function.ok("/").await, "\"one\"", "from zero, with the package that is there");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_jar_runs_as_the_archive_that_it_is() {
+    with_namespace_named("e2e-sources-jar", |namespace| async move {
+        let files = Files::start(&namespace).await;
+        let function = files
+            .function("greeter", files.archive("/greeter.jar"))
+            .set("runtime", json!("java17"))
+            .set("handler", json!("com.example.Greeter::greet"))
+            .apply()
+            .await;
+        assert_eq!(function.ok("/").await, "hello from a jar");
+        function.zero().await;
+        assert_eq!(function.ok("/").await, "hello from a jar", "from zero, with the package that is there");
     })
     .await;
 }
@@ -200,90 +209,4 @@ fn let_the_operator_read(secret: &str, namespace: &str) -> [Value; 2] {
             "subjects": [{"kind": "ServiceAccount", "name": "flint-operator", "namespace": SYSTEM}],
         }),
     ]
-}
-
-// === impl Files ===
-
-impl Files {
-    /// Starts the server and waits until it listens.
-    async fn start(namespace: &Namespace) -> Self {
-        for object in Self::objects(namespace) {
-            namespace.apply(&object).await.expect("the server's objects");
-        }
-        let pods = namespace.api::<Pod>();
-        eventually("the server of archives", PATIENCE, || async {
-            let status =
-                pods.get("files").await.map_err(|error| error.to_string())?.status.unwrap_or_default();
-            let conditions = status.conditions.clone().unwrap_or_default();
-            let ready =
-                conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True");
-            if ready { Ok(()) } else { Err(format!("{status:?}")) }
-        })
-        .await;
-        let log = pods.logs("files", &LogParams::default()).await.expect("its log");
-        Self { namespace: namespace.clone(), log }
-    }
-
-    fn objects(namespace: &Namespace) -> [Value; 3] {
-        let metadata = json!({"name": "files", "namespace": namespace.name, "labels": {"app": "files"}});
-        [
-            json!({
-                "apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata,
-                "data": {
-                    "files.py": include_str!("../../fixtures/sources/files.py"),
-                    "repository.py": include_str!("../../fixtures/sources/repository.py"),
-                    "server.pem": include_str!("../../fixtures/sources/server.pem"),
-                    "server.key": include_str!("../../fixtures/sources/server.key"),
-                },
-            }),
-            json!({
-                "apiVersion": "v1", "kind": "Service", "metadata": metadata,
-                "spec": {"selector": {"app": "files"}, "ports": [{"port": 443, "targetPort": 8443}]},
-            }),
-            json!({
-                "apiVersion": "v1", "kind": "Pod", "metadata": metadata,
-                "spec": {
-                    "securityContext": {"runAsNonRoot": true, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}},
-                    "containers": [{
-                        "name": "files", "image": namespace.cluster.image("flint-python3.11"),
-                        "command": ["python3", "/srv/files.py"],
-                        "readinessProbe": {"tcpSocket": {"port": 8443}, "periodSeconds": 1},
-                        "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
-                        "volumeMounts": [{"name": "srv", "mountPath": "/srv"}],
-                    }],
-                    "volumes": [{"name": "srv", "configMap": {"name": "files"}}],
-                },
-            }),
-        ]
-    }
-
-    /// A URL of the server, as pods of any namespace have it.
-    fn url(&self, path: &str) -> String {
-        format!("https://files.{}.svc{path}", self.namespace.name)
-    }
-
-    /// Moves the branch, as somebody's push would, and gives the commit.
-    async fn push(&self, word: &str) -> String {
-        let name = &self.namespace.name;
-        let path =
-            format!("/api/v1/namespaces/{name}/services/https:files:443/proxy/team.git/push?text={word}");
-        let request = http::Request::get(path).body(Vec::new()).expect("a request");
-        self.namespace.cluster.client.request_text(request).await.expect("a push")
-    }
-
-    /// The SHA-256 of an archive, as the server says it.
-    fn digest(&self, path: &str) -> String {
-        let line = self.log.lines().find(|line| line.ends_with(&format!(" {path}")));
-        line.and_then(|line| line.split(' ').next()).expect("an archive of the server").to_owned()
-    }
-
-    /// An archive as a source has it.
-    fn archive(&self, path: &str) -> Value {
-        json!({"url": self.url(path), "sha256": self.digest(path)})
-    }
-
-    /// A Python function of an archive.
-    fn function(&self, name: &str, archive: Value) -> FunctionBuilder {
-        self.namespace.function(name).python("").set("source", json!({"archive": archive}))
-    }
 }

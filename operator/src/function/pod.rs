@@ -159,7 +159,7 @@ fn runtime_container(parts: &Parts<'_>, runtime: &Runtime, effective: &Effective
     if let Some(package) = package {
         env.push(variable(
             "FLINT_PACKAGE_URL",
-            &format!("{}/packages/{}", settings.home_url(), package.digest),
+            &format!("{}/packages/{}", settings.packages_url(), package.digest),
         ));
         env.push(variable("FLINT_PACKAGE_DIGEST", &package.digest));
     }

@@ -21,7 +21,14 @@ use super::{Answer, refusal, whole};
 pub(crate) trait PackageSource: Send + Sync + 'static {
     /// The package of that digest (`sha256:` and 64 digits of hex), if there is one.
     fn fetch<'a>(&'a self, digest: &'a str) -> BoxFuture<'a, anyhow::Result<Option<Content>>>;
+    /// The same, if it is on this replica's own disk: nobody else is asked.
+    fn here<'a>(&'a self, digest: &'a str) -> BoxFuture<'a, anyhow::Result<Option<Content>>> {
+        self.fetch(digest)
+    }
 }
+
+/// On a request of another replica, which wants what is here and nothing that would be fetched.
+pub(crate) const HERE: &str = "x-flint-here";
 
 /// A package's bytes.
 #[derive(Debug)]
@@ -70,7 +77,13 @@ impl Packages {
         if !is_digest(digest) {
             return missing();
         }
-        let package = match self.package(digest).await {
+        let found = if headers.contains_key(HERE) {
+            // No turn in a lane: the one who asks may have it, and wait for us.
+            self.source.here(digest).await
+        } else {
+            self.package(digest).await
+        };
+        let package = match found {
             Ok(Some(package)) => package,
             Ok(None) => return missing(),
             Err(error) => {

@@ -69,6 +69,27 @@ impl PackageSource for Shelf {
     }
 }
 
+/// A home that serves these packages, in a replica that does not lead; its address.
+pub(crate) async fn serving(source: Arc<dyn PackageSource>) -> SocketAddr {
+    serving_at("127.0.0.1:0".parse().unwrap(), source).await
+}
+
+/// The same at a given address.
+pub(crate) async fn serving_at(address: SocketAddr, source: Arc<dyn PackageSource>) -> SocketAddr {
+    let (stores, _) = stores();
+    let folder = tempfile::tempdir().unwrap();
+    let store = Storehouse::new(Arc::new(Volume::open(folder.path(), 0).unwrap()), None);
+    let caches = Arc::new(Caches::open(folder.path(), 0).unwrap());
+    let depot = Depot::new(MASTER.to_vec(), stores.clone(), store, caches, (0, 0));
+    let (_, leads) = watch::channel(false);
+    let control = control(&stores);
+    let home = Home::new(MASTER.to_vec(), stores, control, Packages::new(source), depot, leads);
+    let listener = bind(address).await.unwrap();
+    let address = listener.address().unwrap();
+    tokio::spawn(serve(listener, Arc::new(home), CancellationToken::new()));
+    address
+}
+
 /// An announcement as an honest instance at 127.0.0.7 would make it.
 #[derive(Clone)]
 struct Call {

@@ -1,14 +1,16 @@
-//! A store that all replicas share, behind their volumes: S3-compatible storage, or a registry. Then a volume is no more than a cache.
+//! What is behind this replica's volume: a store that all replicas share, S3-compatible storage or a registry, and the other replicas'
+//! volumes. With a store a volume is no more than a cache.
 
 use std::{collections::HashSet, io, path::Path, sync::Arc};
 
+use anyhow::Context as _;
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, future::BoxFuture, stream::BoxStream};
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 use tokio::{fs::File, io::AsyncWriteExt as _};
 
-use super::Volume;
+use super::{Peers, Volume};
 
 /// A package's bytes on their way.
 pub(crate) type Pieces = BoxStream<'static, io::Result<Bytes>>;
@@ -25,11 +27,12 @@ pub(crate) trait Shared: Send + Sync + 'static {
     fn remove<'a>(&'a self, digest: &'a str) -> BoxFuture<'a, anyhow::Result<()>>;
 }
 
-/// This replica's volume, with the shared store behind it where there is one.
+/// This replica's volume, with the shared store behind it where there is one, and the other replicas.
 #[derive(Clone)]
 pub(crate) struct Storehouse {
     volume: Arc<Volume>,
     shared: Option<Arc<dyn Shared>>,
+    peers: Option<Arc<Peers>>,
     /// What is known to be in the shared store.
     kept: Arc<Mutex<HashSet<String>>>,
 }
@@ -39,7 +42,12 @@ pub(crate) struct Storehouse {
 impl Storehouse {
     /// A volume, and a store behind it.
     pub(crate) fn new(volume: Arc<Volume>, shared: Option<Arc<dyn Shared>>) -> Self {
-        Self { volume, shared, kept: Arc::default() }
+        Self { volume, shared, peers: None, kept: Arc::default() }
+    }
+
+    /// The same among other replicas.
+    pub(crate) fn among(self, peers: Peers) -> Self {
+        Self { peers: Some(Arc::new(peers)), ..self }
     }
 
     /// This replica's volume.
@@ -73,13 +81,31 @@ impl Storehouse {
     /// Brings a package to the volume. False: nobody has it.
     ///
     /// # Errors
-    /// When the store is away, sends something else, or the volume has no room.
+    /// When the store is away, something else is sent, or the volume has no room.
     pub(crate) async fn bring(&self, digest: &str) -> anyhow::Result<bool> {
         if self.volume.has(digest) {
             return Ok(true);
         }
+        let from_store = self.bring_from_store(digest).await;
+        if matches!(from_store, Ok(true)) {
+            return from_store;
+        }
+        // A store that is away is no reason to make it again: whoever has it gives it.
+        let Some(peers) = &self.peers else { return from_store };
+        let Some(pieces) = peers.get(digest).await else { return from_store };
+        self.take(digest, pieces).await.context("of another operator")?;
+        Ok(true)
+    }
+
+    async fn bring_from_store(&self, digest: &str) -> anyhow::Result<bool> {
         let Some(shared) = &self.shared else { return Ok(false) };
-        let Some(mut pieces) = shared.get(digest).await? else { return Ok(false) };
+        let Some(pieces) = shared.get(digest).await? else { return Ok(false) };
+        self.take(digest, pieces).await.context("of the package store")?;
+        Ok(true)
+    }
+
+    /// Puts on the volume what comes, if it is the package.
+    async fn take(&self, digest: &str, mut pieces: Pieces) -> anyhow::Result<()> {
         let draft = self.volume.draft()?;
         let (mut file, mut hasher) = (File::from_std(draft.reopen()?), Sha256::new());
         while let Some(piece) = pieces.next().await {
@@ -89,10 +115,10 @@ impl Storehouse {
         }
         file.flush().await?;
         let found = format!("sha256:{}", hex::encode(hasher.finalize()));
-        anyhow::ensure!(found == digest, "the package store has {found} in the place of {digest}");
+        anyhow::ensure!(found == digest, "{found} came in the place of {digest}");
         let (volume, digest) = (Arc::clone(&self.volume), digest.to_owned());
         tokio::task::spawn_blocking(move || volume.put(&digest, draft)).await??;
-        Ok(true)
+        Ok(())
     }
 
     /// The shared store does not have it any more.
@@ -213,10 +239,10 @@ pub(super) mod tests {
         shared.packages.lock().insert(digest.clone(), b"cose".to_vec());
         let small = volume(&folder, 3);
         let store = Storehouse::new(Arc::clone(&small), Some(shared.clone()));
-        let wrong = store.bring(&digest).await.unwrap_err().to_string();
+        let wrong = format!("{:#}", store.bring(&digest).await.unwrap_err());
         assert!(wrong.contains("in the place of"), "{wrong}");
         shared.packages.lock().insert(digest.clone(), b"code".to_vec());
-        let full = store.bring(&digest).await.unwrap_err().to_string();
+        let full = format!("{:#}", store.bring(&digest).await.unwrap_err());
         assert!(full.contains("full"), "{full}");
         assert!(!small.has(&digest));
     }

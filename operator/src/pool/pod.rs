@@ -145,6 +145,7 @@ fn template(settings: &Settings, runtime: &Runtime, namespace: &str, name: &str)
         json!({"name": "FLINT_POOL_KEY", "valueFrom": {"secretKeyRef": {"name": key_secret(name), "key": "key"}}}),
         variable("FLINT_NAMESPACE", namespace),
         variable("FLINT_HOME_URL", &settings.home_url()),
+        variable("FLINT_PACKAGES_URL", &settings.packages_url()),
         variable("FLINT_LOG_LEVEL", &settings.watchdog_log_level),
         from_field("FLINT_POD_NAME", "metadata.name"),
         from_field("FLINT_POD_UID", "metadata.uid"),

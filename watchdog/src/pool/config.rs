@@ -23,6 +23,8 @@ pub struct PoolConfig {
     pub identity: Identity,
     /// Whom a claimed pod calls.
     pub home: Option<Uri>,
+    /// Where packages will be fetched.
+    pub packages: Option<Uri>,
     /// What is logged.
     pub log_level: Level,
     /// The address that both ports are bound on.
@@ -74,6 +76,7 @@ impl PoolConfig {
                 ip: vars.parsed("FLINT_POD_IP", "an IP address")?,
             },
             home: vars.url("FLINT_HOME_URL")?,
+            packages: vars.url("FLINT_PACKAGES_URL")?,
             log_level: vars.parsed("FLINT_LOG_LEVEL", "debug, info, warn or error")?.unwrap_or(Level::Info),
             bind: vars.parsed("FLINT_BIND", "an IP address")?.unwrap_or(IpAddr::from([0; 16])),
             port: vars.parsed("FLINT_PORT", "a port")?.unwrap_or(wire::WATCHDOG_PORT),

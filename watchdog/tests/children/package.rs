@@ -31,6 +31,28 @@ async fn it_is_tried_again_while_the_operator_is_away() {
 }
 
 #[tokio::test]
+async fn a_replica_that_lacks_it_or_is_away_or_sends_another_is_passed_over_for_home() {
+    let nobody =
+        format!("http://{}", std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap());
+    let (lacks, sends_another) = (Home::start().await, Home::start().await);
+    lacks.answer_with([404; 8]);
+    sends_another.offer(package(&[("run", 0o755, "#!/bin/sh\necho wrong\n")]));
+    for copy in [&nobody, &lacks.url, &sends_another.url] {
+        let home = Home::start().await;
+        let digest = home.offer(package(&[RUN, ("data/file", 0o644, "content")]));
+        let watchdog = packaged(&home, &digest)
+            .var("FLINT_PACKAGE_URL", &format!("{copy}/packages/{digest}"))
+            .var("FLINT_HOME_URL", &home.url)
+            .ready()
+            .await;
+        assert_eq!(watchdog.get("/").await.text(), "content", "{copy}");
+        let unpacked = watchdog.said("package unpacked").await;
+        assert_eq!(format!("http://{}", unpacked["from"].as_str().unwrap()), home.url);
+        assert!(watchdog.lines().iter().all(|line| line["level"] != "warn"), "nothing to hear of");
+    }
+}
+
+#[tokio::test]
 async fn a_package_with_another_digest_is_not_run() {
     let home = Home::start().await;
     home.offer(package(&[RUN]));
