@@ -5,11 +5,10 @@ use std::{future::Future, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 use anyhow::Context;
 use bytes::Bytes;
 use flint_control::v1::Firing;
-use flint_proxy::{Connection, Handler, Limits, PoolConfig, Workers, WorkersConfig};
+use flint_proxy::{Connection, Handler, Limits, PoolConfig, RequestBody, Workers, WorkersConfig};
 use flint_telemetry::Admin;
 use futures::FutureExt;
 use http::{Request, Response, StatusCode};
-use hyper::body::Incoming;
 use tokio::{
     net::TcpListener,
     sync::{mpsc, oneshot},
@@ -279,7 +278,7 @@ impl Handler for Entrance {
 
     fn handle(
         self: Rc<Self>,
-        request: Request<Incoming>,
+        request: Request<RequestBody>,
         connection: Rc<Connection>,
     ) -> impl Future<Output = Response<Answer>> + 'static {
         Rc::clone(&self.0).handle(request, connection)

@@ -9,18 +9,16 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use flint_api::Mode;
 use flint_core::{
     route::{self, Miss, Path, Route},
     wire::ErrorCode,
 };
 use flint_proxy::{
-    Body, Connection, Endpoint, Handler, Pool, PoolConfig, REPLAY_BUFFER, Replay, Worker,
+    Body, Connection, Endpoint, Handler, Pool, PoolConfig, REPLAY_BUFFER, Replay, RequestBody, Worker,
     forward::{self, Passage},
 };
 use http::{HeaderValue, Request, Response, StatusCode, header, request::Parts, uri::PathAndQuery};
-use hyper::body::Incoming;
 
 use crate::{
     access::{AccessLog, FLUSH_EVERY, LogSender},
@@ -137,7 +135,7 @@ impl Front {
 
     async fn serve(
         self: &Rc<Self>,
-        incoming: Incoming,
+        body: RequestBody,
         connection: &Connection,
         mut exchange: Box<Exchange>,
     ) -> Response<Answer> {
@@ -145,20 +143,20 @@ impl Front {
         let target = self.target(&exchange.parts);
         let invoke =
             matches!(target, Err(Miss::UnknownInvoke(_)) | Ok(Target::Call { way: Way::Invoke { .. }, .. }));
-        let incoming = if invoke {
+        let body = if invoke {
             exchange.dialect = Dialect::Lambda;
             match &settings.credentials {
-                Some(credentials) => match Box::pin(self.believe(credentials, &exchange, incoming)).await {
-                    Ok(body) => Payload::Read(body),
+                Some(credentials) => match Box::pin(self.believe(credentials, &exchange, body)).await {
+                    Ok(body) => RequestBody::Whole(body),
                     Err((dialect, refusal)) => {
                         exchange.dialect = dialect;
                         return self.refuse(exchange, &refusal);
                     }
                 },
-                None => Payload::Coming(incoming),
+                None => body,
             }
         } else {
-            Payload::Coming(incoming)
+            body
         };
         match self.prepare(target, connection, &mut exchange) {
             Ok(Prepared::Call { function, passage, lambda, lead }) => {
@@ -167,10 +165,9 @@ impl Front {
                     Mode::Lambda => Some(settings.lambda_body_limit),
                     Mode::Http | Mode::Process => settings.body_limit,
                 };
-                let body = match (incoming, limit) {
-                    (Payload::Coming(incoming), Some(limit)) => Body::limited(incoming, limit),
-                    (Payload::Coming(incoming), None) => Body::incoming(incoming),
-                    (Payload::Read(body), _) => Body::full(body),
+                let body = match limit {
+                    Some(limit) => Body::limited(body, limit),
+                    None => Body::incoming(body),
                 };
                 if let (Some(length), Some(limit)) = (body.declared(), limit)
                     && length > limit
@@ -304,14 +301,14 @@ impl Handler for Front {
 
     async fn handle(
         self: Rc<Self>,
-        request: Request<Incoming>,
+        request: Request<RequestBody>,
         connection: Rc<Connection>,
     ) -> Response<Answer> {
         // HTTP/2 is told with GOAWAY when the drain begins, which crosses with nothing.
         let of_one_request = request.version() < http::Version::HTTP_2;
-        let (parts, incoming) = request.into_parts();
+        let (parts, body) = request.into_parts();
         let exchange = Exchange::begin(&self, parts, Some(&connection));
-        let mut response = self.serve(incoming, &connection, exchange).await;
+        let mut response = self.serve(body, &connection, exchange).await;
         if of_one_request
             && self.shared.hub.is_going()
             && response.status() != StatusCode::SWITCHING_PROTOCOLS
@@ -331,12 +328,6 @@ enum Target {
 enum Way {
     Http { path: exchange::Path, lead: Option<Arc<Lead>> },
     Invoke { streamed: bool },
-}
-
-/// A request's body: on its way, or read because its signature covers it.
-enum Payload {
-    Coming(Incoming),
-    Read(Bytes),
 }
 
 enum Prepared {

@@ -7,10 +7,9 @@ use flint_core::{
     sigv4::{self, Claim, Denial},
     wire::ErrorCode,
 };
-use flint_proxy::{Body, BodyError, forward};
+use flint_proxy::{Body, BodyError, RequestBody, forward};
 use http::{HeaderValue, header, request::Parts};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
@@ -37,7 +36,7 @@ impl Front {
         &self,
         credentials: &Credentials,
         exchange: &Exchange,
-        incoming: Incoming,
+        body: RequestBody,
     ) -> Result<Bytes, (Dialect, Refusal)> {
         let Parts { method, uri, headers, .. } = &exchange.parts;
         let mut with_host;
@@ -53,7 +52,7 @@ impl Front {
         let claim = Claim::read(headers, SERVICE, Timestamp::now()).map_err(denied)?;
         credentials.knows(&claim).map_err(denied)?;
         let limit = self.shared.settings.lambda_body_limit;
-        let body = Body::limited(incoming, limit);
+        let body = Body::limited(body, limit);
         let plain = |code, message: String| (Dialect::Lambda, Refusal { code, message });
         if body.declared().is_some_and(|length| length > limit) {
             return Err((Dialect::Lambda, too_large(limit)));

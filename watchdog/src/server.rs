@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flint_core::wire::ErrorCode;
-use flint_proxy::{Body, Connection, Front, Handler, Limits};
+use flint_proxy::{Body, Connection, Front, Handler, Limits, RequestBody};
 use http::header::{CONNECTION, EXPECT, HeaderValue};
 use http::{Request, Response, Version};
 use http_body_util::{BodyExt as _, Limited};
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Body as _;
 use tokio::net::TcpListener;
 
 use crate::answer::{Answer, Outgoing, refusal};
@@ -93,7 +93,7 @@ impl Server {
 impl Handler for Service {
     type Body = Outgoing;
 
-    async fn handle(self: Rc<Self>, request: Request<Incoming>, _: Rc<Connection>) -> Response<Outgoing> {
+    async fn handle(self: Rc<Self>, request: Request<RequestBody>, _: Rc<Connection>) -> Response<Outgoing> {
         let (version, request) = (request.version(), request.map(Body::incoming));
         let mut response = match Ticket::admit(&self.instance, request.headers()) {
             Ok(ticket) => self.mode.call(request, ticket).await,

@@ -3,10 +3,10 @@
 use std::{future::pending, net::SocketAddr, rc::Rc};
 
 use flint_proxy::{
-    Body, Connection, Endpoint, Handler, Pool, PoolConfig, Worker, Workers, WorkersConfig, forward,
+    Body, Connection, Endpoint, Handler, Pool, PoolConfig, RequestBody, Worker, Workers, WorkersConfig,
+    forward,
 };
 use http::{Request, Response, StatusCode};
-use hyper::body::Incoming;
 
 struct Reverse {
     endpoint: Endpoint,
@@ -29,7 +29,7 @@ impl Handler for Reverse {
 
     async fn handle(
         self: Rc<Self>,
-        mut request: Request<Incoming>,
+        mut request: Request<RequestBody>,
         connection: Rc<Connection>,
     ) -> Response<Body> {
         let Ok(passage) = forward::request(&mut request, &connection) else {

@@ -11,6 +11,10 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 
+mod request;
+
+pub use self::request::RequestBody;
+
 use crate::{replay::Attempt, send::Fault, upstream::Lease, wire::Rest};
 
 /// A boxed error, as `http_body` implementations carry them.
@@ -50,6 +54,11 @@ enum Kind {
     Empty,
     Full(Bytes),
     Incoming(Incoming),
+    /// It was here whole, and longer than it may be.
+    TooLarge {
+        length: u64,
+        limit: u64,
+    },
     Limited {
         incoming: Incoming,
         left: u64,
@@ -85,19 +94,24 @@ impl Body {
 
     /// A body as it comes from the network, of any length.
     #[must_use]
-    pub fn incoming(incoming: Incoming) -> Self {
-        if incoming.is_end_stream() { Self::empty() } else { Kind::Incoming(incoming).into() }
+    pub fn incoming(body: impl Into<RequestBody>) -> Self {
+        match body.into() {
+            RequestBody::Whole(data) => Self::full(data),
+            RequestBody::Coming(incoming) => Kind::Incoming(incoming).into(),
+        }
     }
 
     /// A body from the network that fails with [`BodyError::TooLarge`] once it is longer than `limit` bytes.
     ///
     /// A declared length over the limit is best refused before: [`Body::declared`] tells it.
     #[must_use]
-    pub fn limited(incoming: Incoming, limit: u64) -> Self {
-        if incoming.is_end_stream() {
-            Self::empty()
-        } else {
-            Kind::Limited { incoming, left: limit, limit }.into()
+    pub fn limited(body: impl Into<RequestBody>, limit: u64) -> Self {
+        match body.into() {
+            RequestBody::Whole(data) if data.len() as u64 > limit => {
+                Kind::TooLarge { length: data.len() as u64, limit }.into()
+            }
+            RequestBody::Whole(data) => Self::full(data),
+            RequestBody::Coming(incoming) => Kind::Limited { incoming, left: limit, limit }.into(),
         }
     }
 
@@ -137,6 +151,7 @@ impl Body {
             Kind::Full(data) => Some(data.clone()),
             Kind::Attempt(attempt) => attempt.whole(),
             Kind::Incoming(_)
+            | Kind::TooLarge { .. }
             | Kind::Limited { .. }
             | Kind::Answer { .. }
             | Kind::Rest(_)
@@ -172,6 +187,7 @@ impl HttpBody for Body {
                 Poll::Ready(Some(Ok(Frame::data(data))))
             }
             Kind::Incoming(incoming) => poll_incoming(incoming, cx),
+            Kind::TooLarge { limit, .. } => Poll::Ready(Some(Err(BodyError::TooLarge { limit: *limit }))),
             Kind::Limited { incoming, left, limit } => {
                 let frame = ready!(poll_incoming(incoming, cx));
                 if let Some(data) =
@@ -207,7 +223,7 @@ impl HttpBody for Body {
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             Kind::Empty => true,
-            Kind::Full(_) => false,
+            Kind::Full(_) | Kind::TooLarge { .. } => false,
             Kind::Incoming(incoming) | Kind::Limited { incoming, .. } | Kind::Answer { incoming, .. } => {
                 incoming.is_end_stream()
             }
@@ -224,6 +240,7 @@ impl HttpBody for Body {
             Kind::Incoming(incoming) | Kind::Limited { incoming, .. } | Kind::Answer { incoming, .. } => {
                 incoming.size_hint()
             }
+            Kind::TooLarge { length, .. } => SizeHint::with_exact(*length),
             Kind::Rest(rest) => rest.size_hint(),
             Kind::Attempt(attempt) => attempt.size_hint(),
             Kind::Boxed(body) => body.size_hint(),
@@ -268,6 +285,7 @@ impl fmt::Debug for Body {
             Kind::Empty => "Empty",
             Kind::Full(_) => "Full",
             Kind::Incoming(_) => "Incoming",
+            Kind::TooLarge { .. } => "TooLarge",
             Kind::Limited { .. } => "Limited",
             Kind::Answer { .. } => "Answer",
             Kind::Rest(_) => "Rest",

@@ -7,19 +7,22 @@ use std::{
     rc::Rc,
     sync::Arc,
     task::{Context, Waker},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use http::HeaderValue;
 use tokio::{sync::Notify, time::Instant};
 
-use crate::io::{Activity, Clock};
+use crate::activity::{Activity, Clock};
 
 /// How often connections are looked at. Their limits are seconds, so that half of one is precise enough.
 const SWEEP: Duration = Duration::from_millis(500);
 
 /// How long a client may go on sending after it got its last answer. nginx's 5 s: by then it has read the answer.
 const LINGER: Duration = Duration::from_secs(5);
+
+/// The length of a `date`, in bytes.
+pub(crate) const DATE: usize = 29;
 
 /// The part of its connections that a full worker closes at a time: looking for them costs a look at each.
 const EVICTED: usize = 64;
@@ -84,6 +87,8 @@ pub(crate) struct Connections {
     clock: Clock,
     epoch: Instant,
     draining: Cell<bool>,
+    /// The `date` of answers, as of the last sweep.
+    date: Cell<[u8; DATE]>,
     /// Told when there is a first one.
     first: Notify,
     /// Told when one ends: the acceptor waits for room, the drain for the last, and both may at once.
@@ -145,6 +150,11 @@ impl Connection {
     /// Lets this connection end after what is in flight on it.
     pub fn close(&self) {
         self.tell(Command::Close);
+    }
+
+    /// Whether it is to end after what is in flight on it.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.command.get() != Command::GoOn
     }
 
     pub(crate) fn set_protocol(&self, protocol: Protocol) {
@@ -218,6 +228,7 @@ impl Connections {
             clock: Clock::new(),
             epoch: Instant::now(),
             draining: Cell::new(false),
+            date: Cell::new(date(SystemTime::now())),
             first: Notify::new(),
             changed,
         })
@@ -225,6 +236,11 @@ impl Connections {
 
     pub(crate) fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// The time as the `date` of an answer has it, half a second late at most.
+    pub(crate) fn date(&self) -> [u8; DATE] {
+        self.date.get()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -258,8 +274,9 @@ impl Connections {
     pub(crate) fn add(&self, peer: SocketAddr, local: SocketAddr, worker: usize) -> Rc<Connection> {
         let mut list = self.list.borrow_mut();
         if list.is_empty() {
-            // The sweep, and with it the clock, stands still while there is nobody.
+            // The sweep, and with it clock and date, stands still while there is nobody.
             self.clock.set(self.now());
+            self.date.set(date(SystemTime::now()));
             self.first.notify_one();
         }
         let connection = Rc::new(Connection {
@@ -316,6 +333,7 @@ impl Connections {
             tokio::time::sleep(SWEEP).await;
             let now = self.now();
             self.clock.set(now);
+            self.date.set(date(SystemTime::now()));
             for connection in self.list.borrow().iter() {
                 let command = connection.overstays(now, &self.limits);
                 if command != Command::GoOn {
@@ -324,6 +342,11 @@ impl Connections {
             }
         }
     }
+}
+
+fn date(time: SystemTime) -> [u8; DATE] {
+    let text = httpdate::fmt_http_date(time);
+    text.as_bytes().try_into().unwrap_or(*b"Thu, 01 Jan 1970 00:00:00 GMT")
 }
 
 fn address_value(address: IpAddr) -> HeaderValue {

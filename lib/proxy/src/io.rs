@@ -1,53 +1,44 @@
-//! The sockets under hyper: they note when bytes last moved, at the price of a relaxed store.
-//!
-//! hyper wants its transports `Send` for upgrades, so what they note is atomic though only one thread ever looks.
+//! The sockets under both of our servers and under hyper's client: they note what moves on them.
 
 use std::{
+    future::Future,
     io,
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU64, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
 };
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use smallvec::SmallVec;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
 
-use crate::unreadable::{self, Unreadable};
+use crate::{
+    activity::Activity,
+    unreadable::{self, Unreadable},
+};
 
-/// A worker's coarse clock in milliseconds since it started, never 0; moved on by the sweep of connections.
-#[derive(Clone, Debug)]
-pub(crate) struct Clock(Arc<AtomicU64>);
-
-/// What a client's connection is doing, as its socket and its service see it.
-#[derive(Debug)]
-pub(crate) struct Activity {
-    clock: Clock,
-    /// Requests whose answer has not been written to its end.
-    in_flight: AtomicU32,
-    /// When the first bytes of a head came, or the connection; 0 while none is awaited.
-    head_since: AtomicU64,
-    /// When the last request ended.
-    idle_since: AtomicU64,
-    /// Since when the client has not taken what we write; 0 while it does.
-    stalled_since: AtomicU64,
-    /// Since when we only wait for it to stop sending; 0 before.
-    lingering_since: AtomicU64,
+/// What carries a client's connection: a socket, or in tests a pipe.
+pub(crate) trait Transport: AsyncRead + AsyncWrite + Unpin + Send + 'static {
+    /// Whether the other end has gone; whoever polls is told when that may have changed.
+    fn has_gone(&self, cx: &mut Context<'_>) -> bool;
 }
 
 /// Messages up to this are joined: a head and a small body, and less than a page on the stack.
-const JOINED: usize = 2048;
+pub(crate) const JOINED: usize = 2048;
+
+/// Bytes that are asked for while nobody knows what comes.
+const PIECE: usize = 4096;
 
 /// A client's socket.
-pub(crate) struct ClientIo {
-    stream: TcpStream,
-    /// Bytes that were read to see which protocol it is.
+pub(crate) struct ClientIo<T = TcpStream> {
+    stream: T,
+    /// Bytes that were read by somebody who had no use for them.
     prefix: Bytes,
     activity: Arc<Activity>,
     unreadable: Unreadable,
@@ -68,8 +59,8 @@ pub(crate) struct UpstreamIo {
 
 /// Head and body of a small message go in one plain `send`: joining them is cheaper than having the kernel do it
 /// (`writev` has its own way through the file layer).
-fn write_joined(
-    stream: Pin<&mut TcpStream>,
+fn write_joined<T: AsyncWrite>(
+    stream: Pin<&mut T>,
     cx: &mut Context<'_>,
     bufs: &[io::IoSlice<'_>],
 ) -> Poll<io::Result<usize>> {
@@ -87,117 +78,66 @@ fn write_joined(
     stream.poll_write(cx, &joined)
 }
 
-// === impl Clock ===
+// === impl Transport ===
 
-impl Clock {
-    pub(crate) fn new() -> Self {
-        Self(Arc::new(AtomicU64::new(1)))
-    }
-
-    pub(crate) fn now(&self) -> u64 {
-        self.0.load(Relaxed)
-    }
-
-    pub(crate) fn set(&self, milliseconds: u64) {
-        self.0.store(milliseconds.max(1), Relaxed);
-    }
-}
-
-// === impl Activity ===
-
-impl Activity {
-    /// A connection that was just accepted: its first head is awaited.
-    pub(crate) fn new(clock: Clock) -> Arc<Self> {
-        let now = clock.now();
-        Arc::new(Self {
-            clock,
-            in_flight: AtomicU32::new(0),
-            head_since: AtomicU64::new(now),
-            idle_since: AtomicU64::new(now),
-            stalled_since: AtomicU64::new(0),
-            lingering_since: AtomicU64::new(0),
-        })
-    }
-
-    pub(crate) fn begin(&self) {
-        self.in_flight.store(self.in_flight.load(Relaxed) + 1, Relaxed);
-        self.head_since.store(0, Relaxed);
-    }
-
-    pub(crate) fn end(&self) {
-        self.in_flight.store(self.in_flight.load(Relaxed).saturating_sub(1), Relaxed);
-        self.idle_since.store(self.clock.now(), Relaxed);
-    }
-
-    pub(crate) fn in_flight(&self) -> u32 {
-        self.in_flight.load(Relaxed)
-    }
-
-    pub(crate) fn head_since(&self) -> Option<u64> {
-        some(self.head_since.load(Relaxed))
-    }
-
-    pub(crate) fn idle_since(&self) -> u64 {
-        self.idle_since.load(Relaxed)
-    }
-
-    pub(crate) fn stalled_since(&self) -> Option<u64> {
-        some(self.stalled_since.load(Relaxed))
-    }
-
-    pub(crate) fn lingering_since(&self) -> Option<u64> {
-        some(self.lingering_since.load(Relaxed))
-    }
-
-    fn linger(&self) {
-        if self.lingering_since.load(Relaxed) == 0 {
-            self.lingering_since.store(self.clock.now(), Relaxed);
-        }
-    }
-
-    fn received(&self) {
-        if self.in_flight.load(Relaxed) == 0 && self.head_since.load(Relaxed) == 0 {
-            self.head_since.store(self.clock.now(), Relaxed);
-        }
-    }
-
-    fn wrote<T>(&self, outcome: &Poll<T>) {
-        let stalled = self.stalled_since.load(Relaxed);
-        match outcome {
-            Poll::Pending if stalled == 0 => self.stalled_since.store(self.clock.now(), Relaxed),
-            Poll::Ready(_) if stalled != 0 => self.stalled_since.store(0, Relaxed),
-            _ => {}
-        }
-    }
-}
-
-fn some(milliseconds: u64) -> Option<u64> {
-    (milliseconds != 0).then_some(milliseconds)
-}
-
-// === impl ClientIo ===
-
-impl ClientIo {
-    /// What every HTTP/2 connection with prior knowledge begins with, up to where no HTTP/1.1 request can follow.
-    const PREFACE: &'static [u8] = b"PRI * HTTP/2.0\r\n";
-
-    pub(crate) fn new(stream: TcpStream, activity: Arc<Activity>, unreadable: Unreadable) -> Self {
-        let (prefix, instead) = (Bytes::new(), Bytes::new());
-        Self { stream, prefix, activity, unreadable, instead, finished: false, watched: false }
-    }
-
-    /// Whether the client went away while its request is under way. hyper would read ahead to learn that, and make room for
-    /// another head each time.
-    fn is_gone(&self, cx: &mut Context<'_>) -> bool {
-        if !self.watched || self.finished || self.activity.in_flight() == 0 || !self.prefix.is_empty() {
-            return false;
-        }
+impl Transport for TcpStream {
+    fn has_gone(&self, cx: &mut Context<'_>) -> bool {
         let mut byte = [0];
-        match self.stream.poll_peek(cx, &mut ReadBuf::new(&mut byte)) {
+        match self.poll_peek(cx, &mut ReadBuf::new(&mut byte)) {
             Poll::Ready(Ok(bytes)) => bytes == 0,
             Poll::Ready(Err(_)) => true,
             Poll::Pending => false,
         }
+    }
+}
+
+// === impl ClientIo ===
+
+impl<T: Transport> ClientIo<T> {
+    /// What every HTTP/2 connection with prior knowledge begins with, up to where no HTTP/1.1 request can follow.
+    const PREFACE: &'static [u8] = b"PRI * HTTP/2.0\r\n";
+
+    pub(crate) fn new(stream: T, activity: Arc<Activity>, unreadable: Unreadable) -> Self {
+        let (prefix, instead) = (Bytes::new(), Bytes::new());
+        Self { stream, prefix, activity, unreadable, instead, finished: false, watched: true }
+    }
+
+    /// Whether the client went away while its request is under way. hyper would read ahead to learn that, and make room for
+    /// another head each time.
+    pub(crate) fn is_gone(&self, cx: &mut Context<'_>) -> bool {
+        if !self.watched || self.finished || self.activity.in_flight() == 0 || !self.prefix.is_empty() {
+            return false;
+        }
+        self.stream.has_gone(cx)
+    }
+
+    /// Reads what has come after what is in the buffer already; 0 is the end.
+    pub(crate) fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut BytesMut,
+    ) -> Poll<io::Result<usize>> {
+        let read = ready!(std::pin::pin!(self.stream.read_buf(buffer)).poll(cx));
+        if matches!(read, Ok(1..)) {
+            self.activity.received();
+        }
+        Poll::Ready(read)
+    }
+
+    /// Gives back what [`Self::poll_fill`] read, for whoever reads next.
+    pub(crate) fn unread(&mut self, bytes: Bytes) {
+        self.prefix = bytes;
+    }
+
+    /// Writes an answer's bytes.
+    pub(crate) fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let outcome = write_joined(Pin::new(&mut self.stream), cx, bufs);
+        self.activity.wrote(&outcome);
+        outcome
     }
 
     /// Whether hyper refuses a head with this message; then another is written at the next flush.
@@ -224,25 +164,27 @@ impl ClientIo {
 
     /// Reads as much as is needed to know, and keeps it for whoever reads next.
     pub(crate) async fn speaks_http2(&mut self) -> io::Result<bool> {
-        let mut buffer = [0; Self::PREFACE.len()];
-        let mut filled = 0;
+        let mut seen = BytesMut::from(std::mem::take(&mut self.prefix));
         let http2 = loop {
-            let read = self.stream.read(&mut buffer[filled..]).await?;
-            filled += read;
-            if buffer[..filled] != Self::PREFACE[..filled] {
+            let length = seen.len().min(Self::PREFACE.len());
+            if seen[..length] != Self::PREFACE[..length] {
                 break false;
             }
-            if filled == buffer.len() || read == 0 {
-                break filled == buffer.len();
+            if length == Self::PREFACE.len() {
+                break true;
+            }
+            seen.reserve(PIECE);
+            if self.stream.read_buf(&mut seen).await? == 0 {
+                break false;
             }
         };
-        self.prefix = Bytes::copy_from_slice(&buffer[..filled]);
+        self.prefix = seen.freeze();
         self.watched = !http2;
         Ok(http2)
     }
 }
 
-impl AsyncRead for ClientIo {
+impl<T: Transport> AsyncRead for ClientIo<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -263,7 +205,7 @@ impl AsyncRead for ClientIo {
     }
 }
 
-impl AsyncWrite for ClientIo {
+impl<T: Transport> AsyncWrite for ClientIo<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         if self.replaces(buf) {
             return Poll::Ready(Ok(buf.len()));

@@ -1,4 +1,4 @@
-//! The HTTP engine of the gateway: a runtime per core, hyper at both ends, and our own pool of connections between them. The watchdog has
+//! The HTTP engine of the gateway: a runtime per core, hyper at both ends with our own HTTP/1.1 before it, and our own pool of connections. The watchdog has
 //! its two ends on the one thread that it has ([`Front`], [`Pool`]).
 //!
 //! It knows nothing of functions. A program gives it a [`Handler`] per worker; the handler routes, and sends each request
@@ -8,7 +8,6 @@
 //! # use std::{rc::Rc, net::SocketAddr};
 //! # use flint_proxy::*;
 //! # use http::{Request, Response, StatusCode};
-//! # use hyper::body::Incoming;
 //! struct Proxy {
 //!     endpoint: Endpoint,
 //! }
@@ -16,7 +15,7 @@
 //! impl Handler for Proxy {
 //!     type Body = Body;
 //!
-//!     async fn handle(self: Rc<Self>, mut request: Request<Incoming>, connection: Rc<Connection>) -> Response<Body> {
+//!     async fn handle(self: Rc<Self>, mut request: Request<RequestBody>, connection: Rc<Connection>) -> Response<Body> {
 //!         let Ok(passage) = forward::request(&mut request, &connection) else {
 //!             return status(StatusCode::BAD_REQUEST);
 //!         };
@@ -47,6 +46,7 @@
 //!
 //! Everything a worker makes stays on its thread: nothing here is `Send`, and nothing on a request's way takes a lock.
 
+mod activity;
 mod body;
 mod connection;
 mod endpoint;
@@ -56,6 +56,7 @@ mod front;
 mod gate;
 mod guard;
 mod io;
+mod lane;
 mod listener;
 mod multiplex;
 mod pool;
@@ -71,7 +72,7 @@ mod wire;
 mod worker;
 
 pub use self::{
-    body::{Body, BodyError, BoxError},
+    body::{Body, BodyError, BoxError, RequestBody},
     connection::{Connection, Limits, Protocol},
     endpoint::{Endpoint, EndpointStats, Sending},
     front::Front,

@@ -1,11 +1,13 @@
-//! One client connection: HTTP/1.1 or HTTP/2 by its first bytes, each request handed to the handler.
+//! One client connection: what is plain HTTP/1.1 in the lane, everything else by hyper, HTTP/1.1 or HTTP/2 by its first bytes. Each
+//! request is handed to the handler.
 
 use std::{
     convert::Infallible,
     error::Error as StdError,
-    future::Future,
-    pin::Pin,
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
     rc::Rc,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -19,13 +21,13 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use pin_project_lite::pin_project;
-use tokio::net::TcpStream;
 
 use crate::{
-    body::BoxError,
+    body::{BoxError, RequestBody},
     connection::{Command, Connection, Connections, Limits, Protocol},
     exec::LocalExec,
-    io::ClientIo,
+    io::{ClientIo, Transport},
+    lane,
 };
 
 /// Answers requests. There is one per worker, on its thread, so it may hold `Rc`s and need not be `Send`.
@@ -38,7 +40,7 @@ pub trait Handler: 'static {
     /// Answers one request.
     fn handle(
         self: Rc<Self>,
-        request: Request<Incoming>,
+        request: Request<RequestBody>,
         connection: Rc<Connection>,
     ) -> impl Future<Output = Response<Self::Body>> + 'static;
 
@@ -56,7 +58,8 @@ struct Tracked<B> {
     _flight: Flight,
 }
 
-struct Flight(Rc<Connection>);
+/// A request in flight on a connection.
+pub(crate) struct Flight(Rc<Connection>);
 
 pin_project! {
     /// hyper's connection, which also obeys the sweep and the drain.
@@ -73,15 +76,29 @@ trait Closing {
     fn graceful(self: Pin<&mut Self>);
 }
 
-pub(crate) async fn serve<H: Handler>(
-    stream: TcpStream,
+pub(crate) async fn serve<H: Handler, T: Transport>(
+    stream: T,
     handler: Rc<H>,
     connection: Rc<Connection>,
     connections: &Connections,
 ) {
-    let mut io = ClientIo::new(stream, std::sync::Arc::clone(&connection.activity), H::unreadable);
+    let mut io = ClientIo::new(stream, Arc::clone(&connection.activity), H::unreadable);
+    let left = until_dropped(&connection, lane::serve(&mut io, &handler, &connection, connections)).await;
+    if let Some(lane::Left::ToHyper { first }) = left {
+        serve_by_hyper(io, handler, connection, connections, first).await;
+    }
+}
+
+/// The same without the lane; `first` says that nothing has been served on the connection, so that it may speak HTTP/2.
+pub(crate) async fn serve_by_hyper<H: Handler, T: Transport>(
+    mut io: ClientIo<T>,
+    handler: Rc<H>,
+    connection: Rc<Connection>,
+    connections: &Connections,
+    first: bool,
+) {
     // The sweep must be able to end a connection that never says a word.
-    let detected = listening(&connection, io.speaks_http2()).await;
+    let detected = if first { listening(&connection, io.speaks_http2()).await } else { Some(Ok(false)) };
     let Some(Ok(http2)) = detected else { return };
     let service = service_fn({
         let connection = Rc::clone(&connection);
@@ -106,9 +123,8 @@ async fn answer<H: Handler>(
     request: Request<Incoming>,
     connection: Rc<Connection>,
 ) -> Result<Response<Tracked<H::Body>>, Infallible> {
-    connection.activity.begin();
-    let flight = Flight(Rc::clone(&connection));
-    let response = handler.handle(request, connection).await;
+    let flight = Flight::begin(&connection);
+    let response = handler.handle(request.map(RequestBody::from), connection).await;
     Ok(response.map(|body| Tracked { body, _flight: flight }))
 }
 
@@ -135,12 +151,28 @@ fn http2_builder(limits: &Limits) -> http2::Builder<LocalExec> {
     builder
 }
 
-/// Polls a future until it is done or the connection is told to end.
+/// Polls a future until it is done or the connection is told to end, and what is here already does not get it done.
 async fn listening<F: Future>(connection: &Connection, future: F) -> Option<F::Output> {
-    let mut future = std::pin::pin!(future);
-    std::future::poll_fn(|cx| match connection.listen(cx) {
-        Command::GoOn => future.as_mut().poll(cx).map(Some),
-        Command::Close | Command::Drop => Poll::Ready(None),
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        let command = connection.listen(cx);
+        if command == Command::Drop {
+            return Poll::Ready(None);
+        }
+        match future.as_mut().poll(cx) {
+            Poll::Pending if command == Command::Close => Poll::Ready(None),
+            output => output.map(Some),
+        }
+    })
+    .await
+}
+
+/// Polls a future, which knows itself how to end in good order, until it is done or the connection is to end at once.
+async fn until_dropped<F: Future>(connection: &Connection, future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    poll_fn(|cx| match connection.listen(cx) {
+        Command::GoOn | Command::Close => future.as_mut().poll(cx).map(Some),
+        Command::Drop => Poll::Ready(None),
     })
     .await
 }
@@ -174,6 +206,10 @@ impl<C: Future<Output = hyper::Result<()>> + Closing> Future for Obedient<C> {
             Command::Close if *this.closing => {}
             Command::Close => {
                 *this.closing = true;
+                // What the lane has read is a request to hyper only once it was polled, and without one it would close at once.
+                if let Poll::Ready(outcome) = this.inner.as_mut().poll(cx) {
+                    return Poll::Ready(outcome);
+                }
                 this.inner.as_mut().graceful();
             }
             Command::Drop => return Poll::Ready(Ok(())),
@@ -182,8 +218,9 @@ impl<C: Future<Output = hyper::Result<()>> + Closing> Future for Obedient<C> {
     }
 }
 
-impl<S, B> Closing for http1::UpgradeableConnection<TokioIo<ClientIo>, S>
+impl<T, S, B> Closing for http1::UpgradeableConnection<TokioIo<ClientIo<T>>, S>
 where
+    T: Transport,
     S: hyper::service::HttpService<Incoming, ResBody = B>,
     S::Error: Into<BoxError>,
     B: HttpBody<Error: Into<BoxError>> + 'static,
@@ -193,8 +230,9 @@ where
     }
 }
 
-impl<S, B> Closing for http2::Connection<TokioIo<ClientIo>, S, LocalExec>
+impl<T, S, B> Closing for http2::Connection<TokioIo<ClientIo<T>>, S, LocalExec>
 where
+    T: Transport,
     S: hyper::service::HttpService<Incoming, ResBody = B, Future: 'static>,
     S::Error: Into<BoxError>,
     B: HttpBody<Data: 'static, Error: Into<BoxError>> + 'static,
@@ -223,6 +261,15 @@ impl<B: HttpBody + Unpin> HttpBody for Tracked<B> {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+// === impl Flight ===
+
+impl Flight {
+    pub(crate) fn begin(connection: &Rc<Connection>) -> Self {
+        connection.activity.begin();
+        Self(Rc::clone(connection))
     }
 }
 

@@ -2,8 +2,8 @@ use http::{HeaderMap, Request, Response, StatusCode, Version};
 
 use super::{Passage, Refusal, answer, host, request};
 use crate::{
+    activity::Clock,
     connection::{Connection, Connections, Limits},
-    io::Clock,
 };
 
 fn client() -> std::rc::Rc<Connection> {

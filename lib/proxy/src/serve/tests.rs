@@ -4,12 +4,11 @@ use std::{net::Ipv4Addr, rc::Rc, time::Duration};
 
 use flint_testing::upstream::Peer;
 use http::{Request, Response};
-use hyper::body::Incoming;
 use tokio::{net::TcpListener, time::Instant};
 
 use super::{Handler, serve};
 use crate::{
-    body::Body,
+    body::{Body, RequestBody},
     connection::{Connection, Connections, Limits},
 };
 
@@ -18,7 +17,7 @@ struct Hello;
 impl Handler for Hello {
     type Body = Body;
 
-    async fn handle(self: Rc<Self>, request: Request<Incoming>, _: Rc<Connection>) -> Response<Body> {
+    async fn handle(self: Rc<Self>, request: Request<RequestBody>, _: Rc<Connection>) -> Response<Body> {
         match request.uri().path() {
             "/slow" => tokio::time::sleep(Duration::from_secs(300)).await,
             "/endless" => {

@@ -12,11 +12,11 @@ use std::{
 use bytes::Bytes;
 use flint_proxy::{
     Body, BodyError, Connection, End, Endpoint, Guard, Guarded, Handler, Limits, Pool, PoolConfig,
-    REPLAY_BUFFER, Replay, SendError, Timers, Worker, WorkerError, Workers, WorkersConfig, forward, upgrade,
+    REPLAY_BUFFER, Replay, RequestBody, SendError, Timers, Worker, WorkerError, Workers, WorkersConfig,
+    forward, upgrade,
 };
 use http::{Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
@@ -132,7 +132,7 @@ impl Proxy {
 }
 
 impl Forwarding {
-    async fn forward(&self, mut request: Request<Incoming>, connection: &Connection) -> Response<Body> {
+    async fn forward(&self, mut request: Request<RequestBody>, connection: &Connection) -> Response<Body> {
         let Ok(passage) = forward::request(&mut request, connection) else {
             return status(StatusCode::BAD_REQUEST);
         };
@@ -166,7 +166,7 @@ impl Handler for Forwarding {
 
     async fn handle(
         self: Rc<Self>,
-        request: Request<Incoming>,
+        request: Request<RequestBody>,
         connection: Rc<Connection>,
     ) -> Response<Self::Body> {
         let ends = Arc::clone(&self.ends);
