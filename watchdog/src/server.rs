@@ -23,6 +23,8 @@ use crate::ticket::{Ticket, request_id};
 const IDLE: Duration = Duration::from_secs(75);
 /// What gateways take of a client's head (64 KiB), and what they add to it.
 const LARGEST_HEAD: usize = 128 * 1024;
+/// The same in fields: gateways take 100 of a client's, and add a dozen.
+const MOST_HEADERS: usize = 128;
 /// The last bytes of the last answers; a client that does not take them has had its time.
 const LAST_BYTES: Duration = Duration::from_secs(1);
 /// A refused body of this size is read away, so that closing does not destroy the refusal under way.
@@ -53,6 +55,7 @@ impl Server {
             // Gateways give up on clients that take nothing after a minute; what they do not take here is behind that.
             write_stall: IDLE,
             header_bytes: LARGEST_HEAD,
+            headers: MOST_HEADERS,
             ..Limits::default()
         };
         let service = Service { instance: instance.clone(), mode };

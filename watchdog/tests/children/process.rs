@@ -8,6 +8,19 @@ use http_body_util::BodyExt as _;
 use crate::support::{Function, request};
 
 #[tokio::test]
+async fn all_headers_that_a_gateway_takes_pass_with_those_that_it_adds() {
+    let watchdog = Function::process("env | grep -c ^Http_X_Mine_").ready().await;
+    let mut request = request(Method::GET, "/", "");
+    let names = (0..98).map(|number| format!("x-mine-{number}"));
+    let added = ["x-request-id", "traceparent", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"];
+    for name in names.chain(added.map(str::to_owned)) {
+        request.headers_mut().insert(http::HeaderName::try_from(name).unwrap(), "1".parse().unwrap());
+    }
+    let answer = watchdog.send(request).await;
+    assert_eq!((answer.status.as_u16(), answer.text().as_str()), (200, "98\n"));
+}
+
+#[tokio::test]
 async fn the_body_goes_to_stdin_and_the_answer_comes_from_stdout() {
     let watchdog = Function::process("printf 'got '; cat").ready().await;
     let answer = watchdog.post("/", "this").await;

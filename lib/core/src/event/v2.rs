@@ -18,7 +18,11 @@ pub(super) fn write(out: &mut Vec<u8>, request: &Parts, body: &[u8], context: Co
     let mut headers: BTreeMap<&str, Cow<'_, str>> = BTreeMap::new();
     let mut cookies = Vec::new();
     for (name, value) in &request.headers {
-        let value = String::from_utf8_lossy(value.as_bytes());
+        // Nearly all values are text, which is known sooner than what would stand for what is none.
+        let value = match std::str::from_utf8(value.as_bytes()) {
+            Ok(text) => Cow::Borrowed(text),
+            Err(_) => String::from_utf8_lossy(value.as_bytes()),
+        };
         if name == COOKIE {
             cookies.extend(split_cookies(value));
         } else if !is_internal(name) {
