@@ -21,8 +21,8 @@ bench-stream: bench-tools ## long answers: bytes per second and memory
 bench-open: bench-tools ## latency at a steady rate, from when requests were due
 	$(proxy) --name open-loop --rivals direct,nginx,gateway --connections 64 --rate 10000 --seconds 5
 
-bench-many: bench-tools ## ten thousand functions in the table beside one
-	$(proxy) --name many --rivals nginx,gateway,gateway-many --connections 16,64 --seconds 3
+bench-many: bench-tools ## ten thousand functions in the table beside one, and fifty changes a second among them
+	$(proxy) --name many --rivals nginx,gateway,gateway-many,gateway-changes --connections 16,64 --seconds 3
 
 bench-whole: bench-tools ## gateway and watchdog together
 	$(proxy) --name whole --rivals direct,nginx,http,lambda --connections 1,4,16 --seconds 3

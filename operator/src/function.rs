@@ -32,6 +32,7 @@ use crate::{
 mod apply;
 mod backoff;
 mod design;
+mod keyring;
 mod lambda_image;
 mod news;
 mod orphans;
@@ -45,6 +46,7 @@ mod traffic;
 pub(crate) use status::READY;
 
 use backoff::Backoff;
+use keyring::Keyring;
 use plan::World;
 use source::Sources;
 
@@ -73,6 +75,7 @@ pub(crate) struct Context {
     sources: Sources,
     builds: Arc<Builds>,
     images: Arc<Images>,
+    keyring: Keyring,
     backoff: Backoff,
     /// Since when we know that a function's traffic goes where it goes.
     settled: Mutex<HashMap<Key, (Vec<String>, Instant)>>,
@@ -172,6 +175,7 @@ impl Context {
     ) -> Self {
         Self {
             applier: Applier::new(client.clone(), flint_api::labels::FIELD_MANAGER),
+            keyring: Keyring::new(stores.clone(), Arc::clone(&settings)),
             client,
             stores,
             settings,
@@ -206,8 +210,7 @@ impl Context {
 
         self.must_lead()?;
         self.control.preparing.set(key, plan.preparing.clone());
-        let owner = world.function.uid().unwrap_or_default();
-        let mut problems = apply::apply(&self.applier, key, &owner, plan.changes.clone()).await?;
+        let mut problems = apply::apply(&self.applier, &self.keyring, &world.function, &plan.changes).await?;
         problems.extend(schedules::problem(&world.function));
 
         let status = status::status(&world, &plan, &problems);
@@ -265,6 +268,7 @@ impl Context {
             records,
             leftover,
             called,
+            woken: self.control.demand.read(key).waiting > 0,
             outcomes: self.outcomes(key, &function),
             deployments,
             services: self.stores.services.of(key),
@@ -278,7 +282,7 @@ impl Context {
 
     /// Claims a start for a revision that has to prove itself, and gives it back when it has, or cannot.
     fn may_start(&self, key: &Key, world: &World, design: Option<&design::Design>) -> bool {
-        if design.is_some_and(|design| world.is_starting(design)) {
+        if design.is_some_and(|design| world.is_starting(design) && !world.is_untried(design)) {
             let may_start = self.starts.claim(key);
             for next in self.starts.overdue() {
                 self.stores.touch(&next);
@@ -384,10 +388,19 @@ impl Context {
         self.trials.lock().remove(key);
         self.control.preparing.set(key, BTreeSet::new());
         self.metrics.gone(key);
-        if self.holding.is_held()
-            && let Err(error) = orphans::sweep(&self.applier, &self.stores, key).await
-        {
+        if !self.holding.is_held() {
+            return;
+        }
+        if let Err(error) = orphans::sweep(&self.applier, &self.stores, key).await {
             tracing::warn!(function = %key, %error, "what a function left could not be deleted");
+        }
+        match self.keyring.gone(&self.applier, key).await {
+            // Refused while the whole namespace goes. Anything else heals with the first instance that misses its key.
+            Err(error) if error.is_refusal() => {
+                tracing::debug!(function = %key, %error, "a key has no new owner")
+            }
+            Err(error) => tracing::warn!(function = %key, %error, "a key has no new owner"),
+            Ok(()) => {}
         }
     }
 }

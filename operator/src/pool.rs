@@ -67,6 +67,10 @@ struct Pools {
 
 /// Changes come in groups (a Deployment's status, its pods): they are looked at together.
 const PACE: Duration = Duration::from_millis(100);
+/// A look at a namespace of thousands of functions takes a while: then there are pauses of so many times what it took, up to [`REST`].
+const SHARE: u32 = 9;
+/// The longest such pause.
+const REST: Duration = Duration::from_secs(3);
 /// Tickets are renewed, pools shrink again, and what went wrong is tried again.
 const ROUND: Duration = Duration::from_secs(30);
 /// Kubernetes forgets events after an hour.
@@ -91,6 +95,7 @@ pub(crate) async fn run(context: Context, shutdown: CancellationToken) {
     let mut task = Pools { context, used: HashSet::new(), misfits: HashMap::new() };
     let mut changed: BTreeSet<String> = BTreeSet::new();
     let mut look_at = Instant::now();
+    let mut pace = PACE;
     let mut round = interval(ROUND);
     round.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -99,9 +104,11 @@ pub(crate) async fn run(context: Context, shutdown: CancellationToken) {
             biased;
             () = shutdown.cancelled() => return,
             () = sleep_until(look_at), if !was_settled => {
+                let began = Instant::now();
                 for namespace in std::mem::take(&mut changed) {
                     task.look(&namespace).await;
                 }
+                pace = (began.elapsed() * SHARE).clamp(PACE, REST);
                 continue;
             }
             key = pools.next() => {
@@ -118,7 +125,7 @@ pub(crate) async fn run(context: Context, shutdown: CancellationToken) {
             }
         }
         if was_settled {
-            look_at = Instant::now() + PACE;
+            look_at = Instant::now() + pace;
         }
     }
 }

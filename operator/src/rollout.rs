@@ -114,8 +114,9 @@ pub(crate) fn desired_start_replicas(
 fn takes_over(old: &Revision, new: &Revision, most: u32) -> bool {
     let enough = new.ready >= needed(old, most);
     let cramped = new.failure.as_ref().is_some_and(Failure::is_lack_of_room) && new.age >= ROOM_PATIENCE;
-    // An old one at zero has nobody to lose; a new one that proved itself may be back at zero, too.
-    let idle = old.ready == 0 && old.asked == 0 && new.verified;
+    // An old one at zero has nobody to lose; a new one that proved itself may be back at zero, too. An old one that never served is no
+    // better than the new one.
+    let idle = old.ready == 0 && old.asked == 0 && (new.verified || (!old.verified && new.failure.is_none()));
     enough || idle || (cramped && new.ready > 0)
 }
 

@@ -25,7 +25,8 @@
 //! - *A request comes while the last instance goes.* The gateway reports it as any other that waits, and the scale is
 //!   raised again; the instance that goes has been taken out of the gateways' tables, so nothing is lost but the time of
 //!   a start.
-//! - *The Deployment is missing.* The reconciler hears of it, once a second at most, and makes it; its watch wakes us.
+//! - *The Deployment is missing*, or not there before the first request. The reconciler hears of it, once a second at most, and makes
+//!   it; its watch wakes us.
 
 use std::{
     collections::{HashMap, VecDeque, hash_map},
@@ -282,7 +283,7 @@ impl Scaler {
         let now = Instant::now();
         let may_ask = self.asked.get(key).is_none_or(|asked| now - *asked >= ASK_AGAIN);
         if nothing == Nothing::Deployment && may_ask && self.control.demand.read(key).waiting > 0 {
-            tracing::warn!(function = %key, "requests wait for a function whose Deployment is missing");
+            tracing::info!(function = %key, "requests wait for a function that has no Deployment");
             self.asked.insert(key.clone(), now);
             self.stores.touch(key);
         }

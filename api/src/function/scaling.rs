@@ -25,6 +25,12 @@ pub struct Scaling {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10000))]
     pub max_replicas: Option<u32>,
+    /// Instances that a new revision starts to show that it can: 1, or 0 to start none before the first request. With 0 the function
+    /// is Ready untried, and a mistake is seen by the first request. What has shown that it can serve is never replaced untried, and
+    /// neither is anything where `traffic` is set. Default 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1))]
+    pub initial_replicas: Option<u32>,
     /// What is measured. Default concurrency.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metric: Option<ScalingMetric>,

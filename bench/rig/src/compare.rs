@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::{
     calls,
+    changes::known_after,
     cores::{Cores, Part},
     load::{Load, Shape, run},
     process::{Running, Usage, cpu_of, machine_busy},
@@ -47,9 +48,12 @@ pub(crate) struct Compare {
     /// Bytes of the backend's answers, for bytes per second and memory; small ones without it.
     #[arg(long)]
     answer_bytes: Option<usize>,
-    /// Functions in the table of `gateway-many`.
+    /// Functions in the table of `gateway-many` and `gateway-changes`.
     #[arg(long, default_value_t = 10_000)]
     functions: usize,
+    /// How many of them change in a second with `gateway-changes`.
+    #[arg(long, default_value_t = 50.0)]
+    changes: f64,
     /// Workers of each proxy; as many as there are cores for them unless told otherwise.
     #[arg(long)]
     workers: Option<usize>,
@@ -102,6 +106,8 @@ struct Row {
     against_nginx: Option<f64>,
     /// Requests per second of this one ÷ nginx's, of the same pairs of windows.
     throughput_against_nginx: Option<f64>,
+    /// Requests per second of this one ÷ those of the gateway with one function, of pairs of windows too.
+    throughput_against_gateway: Option<f64>,
     /// Median of what it adds to the direct call's median in the same round, in milliseconds.
     added_p50_ms: Option<f64>,
     switches_per_request: f64,
@@ -125,6 +131,9 @@ struct Results {
     rate: Option<f64>,
     answer_bytes: Option<usize>,
     functions: usize,
+    changes_per_second: f64,
+    /// At the end of all windows: what the gateway took at most to know of the last change, in milliseconds.
+    change_known_ms: Option<f64>,
     workers: usize,
     rows: Vec<Row>,
     windows: Vec<Window>,
@@ -156,6 +165,7 @@ impl Compare {
             gateway: self.gateway.as_deref(),
             watchdog: self.watchdog.as_deref(),
             functions: self.functions,
+            changes: self.changes,
         };
         cores.enter(Part::Proxy)?;
         let standing =
@@ -167,11 +177,12 @@ impl Compare {
         for &connections in &self.connections {
             println!("\n{connections} connections, {} windows of {} s each", self.windows, self.seconds);
             println!(
-                "{:12} {:>10} {:>12} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}",
+                "{:15} {:>10} {:>12} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}",
                 "",
                 "req/s",
                 "CPU µs/req",
                 "nginx ÷",
+                "÷ gateway",
                 "added ms",
                 "switches",
                 "calls",
@@ -199,6 +210,14 @@ impl Compare {
                 rows.push(row);
             }
         }
+        let mut change_known_ms = None;
+        for standing in &standing {
+            if let Some(source) = standing.source {
+                let known = known_after(source, standing.target.address)?;
+                println!("\n{}: the last change is known within {known:.1} ms", standing.rival.name());
+                change_known_ms = Some(known);
+            }
+        }
         if invalid > 0 {
             println!("\n{invalid} windows had failed requests and were taken again");
         }
@@ -209,6 +228,8 @@ impl Compare {
             rate: self.rate,
             answer_bytes: self.answer_bytes,
             functions: self.functions,
+            changes_per_second: self.changes,
+            change_known_ms,
             workers,
             rows,
             windows,
@@ -259,6 +280,7 @@ fn row(rival: Rival, connections: usize, windows: &[Window]) -> Row {
         windows.iter().filter(of_both).collect()
     };
     let (own, nginx, direct) = (of(rival), of(rival.rival()), of(Rival::Direct));
+    let one = if rival == Rival::Gateway { Vec::new() } else { of(Rival::Gateway) };
     let pairs = |other: &[&Window], with: fn(&Window, &Window) -> f64| {
         let pairs = other.iter().zip(&own).map(|(other, own)| with(other, own));
         let numbers: Vec<f64> = pairs.filter(|number| number.is_finite()).collect();
@@ -275,6 +297,7 @@ fn row(rival: Rival, connections: usize, windows: &[Window]) -> Row {
         throughput_against_nginx: pairs(&nginx, |nginx, own| {
             own.requests_per_second / nginx.requests_per_second
         }),
+        throughput_against_gateway: pairs(&one, |one, own| own.requests_per_second / one.requests_per_second),
         added_p50_ms: pairs(&direct, |direct, own| own.latency_ms.p50 - direct.latency_ms.p50),
         switches_per_request: middle(|window| window.switches_per_request),
         voluntary_switches_per_request: middle(|window| window.voluntary_switches_per_request),
@@ -327,11 +350,12 @@ impl Row {
     fn print(&self) {
         let some = |number: Option<f64>| number.map_or_else(|| "-".into(), |number| format!("{number:.2}"));
         println!(
-            "{:12} {:>10.0} {:>12.1} {:>9} {:>9} {:>9.3} {:>9} {:>9.3} {:>9.3} {:>9.3} {:>9.1} {:>9.2}",
+            "{:15} {:>10.0} {:>12.1} {:>9} {:>9} {:>9} {:>9.3} {:>9} {:>9.3} {:>9.3} {:>9.3} {:>9.1} {:>9.2}",
             self.rival,
             self.requests_per_second,
             self.cpu_micros_per_request,
             some(self.against_nginx),
+            some(self.throughput_against_gateway),
             self.added_p50_ms.map_or_else(|| "-".into(), |added| format!("{added:.3}")),
             self.switches_per_request,
             some(self.calls_per_request),

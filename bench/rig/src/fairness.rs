@@ -14,7 +14,7 @@ use crate::{
     plot::{Figure, Shape as Drawn},
     process::{Running, most_files},
     report::{Machine, Report, Times, median, now},
-    rivals::{Setting, free_port, gateway},
+    rivals::{Setting, free_port, with_table},
 };
 
 /// One function's latency while others misbehave.
@@ -98,6 +98,7 @@ impl Fairness {
             gateway: Some(&self.gateway),
             watchdog: None,
             functions: 0,
+            changes: 0.0,
         };
         let address = free_port()?;
         let functions = json!([
@@ -105,7 +106,7 @@ impl Fairness {
             {"name": "slow", "instances": [slow]},
         ]);
         cores.enter(Part::Proxy)?;
-        let mut command = gateway(&setting, address, json!({"functions": functions}), true)?;
+        let mut command = with_table(&setting, address, json!({"functions": functions}), true)?;
         if let Some(limit) = self.limit {
             command.args(["--connections", &limit.to_string()]);
         }

@@ -10,6 +10,7 @@ mod backend;
 mod bootstrap;
 mod burst;
 mod calls;
+mod changes;
 mod climb;
 mod cluster;
 mod cold;
@@ -73,6 +74,18 @@ enum Benchmark {
         #[arg(long, default_value_t = 0)]
         delay_ms: u64,
     },
+    /// An API server whose functions change all the time, as a process of its own.
+    #[command(hide = true)]
+    Changes {
+        #[arg(long)]
+        listen: SocketAddr,
+        #[arg(long)]
+        functions: usize,
+        #[arg(long)]
+        rate: f64,
+        #[arg(long)]
+        instance: SocketAddr,
+    },
     /// Somebody who misbehaves, as a process of its own.
     #[command(hide = true)]
     Attack(attack::Attack),
@@ -109,6 +122,9 @@ fn main() -> anyhow::Result<()> {
         Benchmark::Load(load) => load.run(),
         Benchmark::Backend { listen, answer_bytes, delay_ms } => {
             backend::run(listen, answer_bytes, Duration::from_millis(delay_ms))
+        }
+        Benchmark::Changes { listen, functions, rate, instance } => {
+            changes::run(listen, changes::Busy { functions, rate, instance })
         }
         Benchmark::Attack(attack) => attack.run(),
         Benchmark::Bootstrap => bootstrap::run(),

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -12,6 +12,7 @@ use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use crate::{
+    changes::{kubeconfig, wait_for_all},
     load::Target,
     process::{Running, Usage},
 };
@@ -33,6 +34,8 @@ pub(crate) enum Rival {
     GatewayLog,
     /// The gateway with a table of many functions.
     GatewayMany,
+    /// The gateway on the watches of an API server with many functions, of which some change all the time.
+    GatewayChanges,
     /// The gateway and a watchdog in http mode behind it: all that Flint puts before a server.
     Http,
     /// The gateway and a watchdog in lambda mode, with a function of the least that the Runtime API wants.
@@ -45,6 +48,10 @@ pub(crate) struct Standing {
     pub(crate) target: Target,
     /// None for the floor.
     pub(crate) processes: Vec<Running>,
+    /// What it needs beside it for as long as it stands, not accounted.
+    _beside: Vec<Running>,
+    /// Where its functions come from, if they change.
+    pub(crate) source: Option<SocketAddr>,
 }
 
 /// Programs and places.
@@ -55,9 +62,14 @@ pub(crate) struct Setting<'a> {
     pub(crate) nginx: &'a Path,
     pub(crate) gateway: Option<&'a Path>,
     pub(crate) watchdog: Option<&'a Path>,
-    /// Functions in the table of [`Rival::GatewayMany`].
+    /// Functions in the table of [`Rival::GatewayMany`] and [`Rival::GatewayChanges`].
     pub(crate) functions: usize,
+    /// Changes per second of the latter.
+    pub(crate) changes: f64,
 }
+
+/// Where a backend stands for a pod: the watchdogs' port, on an address of loopback that nobody else has.
+const INSTANCE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 10, 0, 1)), 8012);
 
 // === impl Rival ===
 
@@ -71,6 +83,7 @@ impl Rival {
             Self::Gateway => "gateway",
             Self::GatewayLog => "gateway+log",
             Self::GatewayMany => "gateway+many",
+            Self::GatewayChanges => "gateway+changes",
             Self::Http => "http",
             Self::Lambda => "lambda",
         }
@@ -85,11 +98,11 @@ impl Rival {
     pub(crate) fn start(self, setting: &Setting<'_>) -> anyhow::Result<Standing> {
         let address = free_port()?;
         let (mut path, host) = ("/", "bench.example");
-        let mut processes = Vec::new();
+        let (mut processes, mut beside, mut source) = (Vec::new(), Vec::new(), None);
         let mut command = match self {
             Self::Direct => {
                 let target = Target { address: setting.backend, host: host.into(), path: path.into() };
-                return Ok(Standing { rival: self, target, processes: Vec::new() });
+                return Ok(Standing { rival: self, target, processes, _beside: beside, source });
             }
             Self::Nginx | Self::NginxLog => {
                 let file = nginx_configuration(setting, address, self == Self::NginxLog)?;
@@ -113,7 +126,27 @@ impl Rival {
                 path = "/function/bench";
                 let functions = if self == Self::GatewayMany { setting.functions } else { 1 };
                 let table = table(setting, functions, json!({"instances": [setting.backend]}));
-                gateway(setting, address, table, self == Self::GatewayLog)?
+                with_table(setting, address, table, self == Self::GatewayLog)?
+            }
+            Self::GatewayChanges => {
+                path = "/function/bench";
+                let (instance, server) = (INSTANCE, free_port()?);
+                beside.push(Running::start(&mut ours("backend", instance)?, instance)?);
+                let mut changes = ours("changes", server)?;
+                changes.args([
+                    "--functions",
+                    &setting.functions.to_string(),
+                    "--rate",
+                    &setting.changes.to_string(),
+                ]);
+                changes.args(["--instance", &instance.to_string()]);
+                beside.push(Running::start(&mut changes, server)?);
+                source = Some(server);
+                let mut command = gateway(setting, address, false)?;
+                command
+                    .env("KUBECONFIG", kubeconfig(server, setting.directory)?)
+                    .args(["--schedules", "false"]);
+                command
             }
             Self::Http | Self::Lambda => {
                 path = "/function/bench";
@@ -122,12 +155,15 @@ impl Rival {
                 let mode = if self == Self::Lambda { "lambda" } else { "http" };
                 let concurrency = u32::from(self == Self::Lambda);
                 let bench = json!({"mode": mode, "concurrency": concurrency, "instances": [instance]});
-                gateway(setting, address, table(setting, 1, bench), false)?
+                with_table(setting, address, table(setting, 1, bench), false)?
             }
         };
         processes.push(Running::start(&mut command, address)?);
+        if source.is_some() {
+            wait_for_all(address)?;
+        }
         let target = Target { address, host: host.into(), path: path.into() };
-        Ok(Standing { rival: self, target, processes })
+        Ok(Standing { rival: self, target, processes, _beside: beside, source })
     }
 }
 
@@ -195,20 +231,24 @@ fn table(setting: &Setting<'_>, functions: usize, mut bench: Value) -> Value {
 }
 
 /// The gateway with that table.
-pub(crate) fn gateway(
+pub(crate) fn with_table(
     setting: &Setting<'_>,
     listen: SocketAddr,
     table: Value,
     log: bool,
 ) -> anyhow::Result<Command> {
-    let gateway =
-        setting.gateway.context("the gateway is not among what is measured without --gateway FILE")?;
+    let mut command = gateway(setting, listen, log)?;
     let file = setting.directory.join(format!("functions-{}.json", listen.port()));
     fs::write(&file, table.to_string()).with_context(|| format!("cannot write {}", file.display()))?;
+    command.arg("--static-table").arg(file);
+    Ok(command)
+}
+
+fn gateway(setting: &Setting<'_>, listen: SocketAddr, log: bool) -> anyhow::Result<Command> {
+    let gateway =
+        setting.gateway.context("the gateway is not among what is measured without --gateway FILE")?;
     let mut command = Command::new(gateway);
     command
-        .arg("--static-table")
-        .arg(file)
         .args(["--listen", &listen.to_string(), "--admin-listen", &free_port()?.to_string()])
         .args(["--workers", &setting.workers.to_string(), "--access-log", &log.to_string()])
         .args(["--drain-delay", "0s", "--log-level", "warn,access=info"]);
@@ -238,6 +278,13 @@ fn watchdog(rival: Rival, setting: &Setting<'_>, listen: SocketAddr) -> anyhow::
         command.env("FLINT_UPSTREAM_PORT", setting.backend.port().to_string());
     }
     Ok(Running::start(&mut command, listen)?.alone())
+}
+
+/// This program as another part of the rig, which listens there.
+fn ours(part: &str, listen: SocketAddr) -> anyhow::Result<Command> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args([part, "--listen", &listen.to_string()]);
+    Ok(command)
 }
 
 /// A port of loopback that nobody has at this moment.

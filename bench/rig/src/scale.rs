@@ -1,20 +1,17 @@
 //! Ten thousand functions: what they cost operator, gateway and API server, with instances left out of it.
 //!
-//! No pod is started: the functions ask for a node that is not there, and the rig says of their Deployments what a first ready
-//! instance would say (`flint.dev/verified`). So what is measured is Flint's own work, not the node's.
+//! No pod is started: the functions wait for their first requests (`scaling.initialReplicas: 0`), which never come. So what is measured is
+//! Flint's own work, not the node's.
 
 use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context, bail};
 use clap::Args;
 use flint_api::Function;
-use k8s_openapi::api::{
-    apps::v1::Deployment,
-    core::v1::{Namespace, Pod},
-};
+use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::{
     Api, Client, ResourceExt,
-    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
+    api::{DeleteParams, ListParams, PostParams},
 };
 use serde::Serialize;
 use serde_json::json;
@@ -29,6 +26,8 @@ use crate::{
 mod audit;
 mod watched;
 
+use audit::Audit;
+pub(crate) use watched::is_known;
 use watched::{Part, Settled, at_once};
 
 /// Many functions on a cluster: what operator, gateway and API server do for them.
@@ -74,10 +73,18 @@ struct Results {
     /// The same of a gateway: until it knows all.
     gateway_cold: Phase,
     rest: Phase,
+    /// From the deletion of the namespace until it is gone, and operator and gateway have nothing left to do.
+    deleted: Phase,
     /// From the API server's word that a function was made to the gateway's that it knows it.
     change_ms: Option<Times>,
-    /// By program and verb, while nothing happened; for one hour.
+    /// By program, verb and kind: what making all took, for one function.
+    requests_for_each: Vec<(String, f64)>,
+    /// What a new operator asked and wrote that found all as it should be.
+    requests_of_a_new_operator: Vec<(String, f64)>,
+    /// While nothing happened; for one hour.
     requests_at_rest_per_hour: Vec<(String, f64)>,
+    /// While all were deleted.
+    requests_while_deleted: Vec<(String, f64)>,
     /// Functions that the operator had said all of, by seconds.
     progress: Vec<(f64, f64)>,
 }
@@ -95,6 +102,8 @@ struct Phase {
 
 /// Requests of the rig that are under way at a time.
 const AT_A_TIME: usize = 32;
+/// Seconds of CPU in a quarter of a second that count as nothing: a report a second, a Lease renewed.
+const IDLE: f64 = 0.02;
 /// Nothing was written for so long: all is as it should be.
 const QUIET: Duration = Duration::from_secs(3);
 
@@ -110,9 +119,11 @@ impl Scale {
             .create(&PostParams::default(), &namespace)
             .await
             .context("the namespace is there already: delete it, or give another by --namespace")?;
-        let outcome = self.measure(&client).await;
-        namespaces.delete(&self.namespace, &DeleteParams::default()).await.context("the namespace stays")?;
-        let results = outcome?;
+        let audit = self.audit_log.clone().map(Audit::follow).transpose()?;
+        let outcome = self.measure(&client, audit.as_ref()).await;
+        let deleted = self.delete(&client, audit.as_ref()).await;
+        let mut results = outcome?;
+        (results.deleted, results.requests_while_deleted) = deleted?;
         let figure = Figure::new(
             format!("{} functions applied at once", results.functions),
             "settled",
@@ -124,15 +135,20 @@ impl Scale {
         Report { benchmark: "scale", date: now(), machine, results }.write_with(&self.results, &[figure])
     }
 
-    async fn measure(&self, client: &Client) -> anyhow::Result<Results> {
+    async fn measure(&self, client: &Client, audit: Option<&Audit>) -> anyhow::Result<Results> {
         let mut results = Results { functions: self.functions, ..Results::default() };
         let patience = Duration::from_secs_f64(self.patience);
         let settled = Settled::watch(client, &self.namespace);
         self.make(client, &settled, patience, &mut results).await?;
+        self.wait_for_rest(&settled, patience).await?;
+        results.requests_for_each = told(audit, "for each function", 1.0 / self.functions as f64)?;
         results.change_ms = Some(self.changes(client).await?);
         self.wait_for_rest(&settled, patience).await?;
-        results.rest = self.rest(&mut results.requests_at_rest_per_hour).await?;
+        let _of_the_changes = audit.map(Audit::take).transpose()?;
+        results.rest = self.rest().await?;
+        results.requests_at_rest_per_hour = told(audit, "in an hour at rest", 3600.0 / self.rest)?;
         (results.operator_cold, _) = self.cold(client, "operator", patience).await?;
+        results.requests_of_a_new_operator = told(audit, "of a new operator", 1.0)?;
         (_, results.gateway_cold) = self.cold(client, "gateway", patience).await?;
         Ok(results)
     }
@@ -152,11 +168,9 @@ impl Scale {
             functions.create(&PostParams::default(), &function).await.context("a function is refused")?;
             Ok(())
         });
-        let deployments: Api<Deployment> = Api::namespaced(client.clone(), &self.namespace);
         let start = Instant::now();
         let watching = async {
             loop {
-                verify(&deployments, settled).await?;
                 let count = settled.functions();
                 results.progress.push((start.elapsed().as_secs_f64(), count as f64));
                 if count >= self.functions {
@@ -174,7 +188,7 @@ impl Scale {
         Ok(())
     }
 
-    /// Waits until nothing is written any more; says of new Deployments what their instances would.
+    /// Waits until nothing is written any more.
     async fn wait_for_rest(&self, settled: &Settled, patience: Duration) -> anyhow::Result<()> {
         let start = Instant::now();
         while settled.quiet_for() < QUIET {
@@ -213,21 +227,41 @@ impl Scale {
         Ok(times)
     }
 
-    async fn rest(&self, requests: &mut Vec<(String, f64)>) -> anyhow::Result<Phase> {
+    async fn rest(&self) -> anyhow::Result<Phase> {
         let before = Snapshot::take()?;
-        let log = self.audit_log.as_deref().map(audit::Reader::at_end).transpose()?;
         tokio::time::sleep(Duration::from_secs_f64(self.rest)).await;
         let phase = before.until_now()?;
         phase.print("at rest");
-        if let Some(log) = log {
-            *requests =
-                log.counted()?.into_iter().map(|(who, count)| (who, count * 3600.0 / self.rest)).collect();
-            println!("requests to the API server in an hour at rest:");
-            for (who, count) in requests.iter() {
-                println!("  {count:>8.0}  {who}");
+        Ok(phase)
+    }
+
+    /// Deletes the namespace with all that is in it, and waits until that has happened and nobody has work with it any more.
+    async fn delete(
+        &self,
+        client: &Client,
+        audit: Option<&Audit>,
+    ) -> anyhow::Result<(Phase, Vec<(String, f64)>)> {
+        let _of_before = audit.map(Audit::take).transpose()?;
+        let namespaces: Api<Namespace> = Api::all(client.clone());
+        let (before, patience) = (Snapshot::take()?, Duration::from_secs_f64(self.patience));
+        namespaces.delete(&self.namespace, &DeleteParams::default()).await.context("the namespace stays")?;
+        while namespaces.get_metadata_opt(&self.namespace).await?.is_some() {
+            if before.at.elapsed() > patience {
+                bail!("the namespace is still there after {patience:?}");
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        let (mut last, mut since) = (0.0, Instant::now());
+        while since.elapsed() < QUIET && before.at.elapsed() < patience {
+            tokio::time::sleep(Duration::from_millis(250)).await;
+            let cpu = Part::running(watched::OPERATOR)?.cpu() + Part::running(watched::GATEWAY)?.cpu();
+            if cpu - last > IDLE {
+                (last, since) = (cpu, Instant::now());
             }
         }
-        Ok(phase)
+        let phase = Phase { seconds: (since - before.at).as_secs_f64(), ..before.until_now()? };
+        phase.print("all deleted");
+        Ok((phase, told(audit, "while all were deleted", 1.0)?))
     }
 
     /// Ends a part's pods, and measures those that come in their place until they have nothing left to do.
@@ -247,7 +281,7 @@ impl Scale {
             tokio::time::sleep(Duration::from_millis(250)).await;
             let new = Part::running(name)?.without(&old);
             let cpu = new.cpu();
-            if cpu - last > 0.02 {
+            if cpu - last > IDLE {
                 (last, since) = (cpu, Instant::now());
                 ready = since;
             }
@@ -282,24 +316,22 @@ impl Scale {
             "metadata": {"name": name, "namespace": self.namespace},
             "spec": {
                 "runtime": "python3.11", "handler": "app.handler", "source": {"inline": {"app.py": code}},
-                "template": {"spec": {"nodeSelector": {"flint.dev/bench": "nowhere"}}},
+                "scaling": {"initialReplicas": 0},
             },
         }))?)
     }
 }
 
-/// Says of Deployments that the rig has not said it of yet that an instance of theirs was ready once.
-async fn verify(deployments: &Api<Deployment>, settled: &Settled) -> anyhow::Result<()> {
-    let patch = json!({"metadata": {"annotations": {"flint.dev/verified": "true"}}});
-    at_once(AT_A_TIME, settled.unverified(), async |name: String| {
-        let patched = deployments.patch_metadata(&name, &PatchParams::default(), &Patch::Merge(&patch)).await;
-        match patched {
-            // It may have been taken back meanwhile.
-            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-            other => other.map(|_| ()).context("a Deployment cannot be annotated"),
-        }
-    })
-    .await
+/// What Flint's programs asked the API server for since that was told last, times `factor`.
+fn told(audit: Option<&Audit>, when: &str, factor: f64) -> anyhow::Result<Vec<(String, f64)>> {
+    let Some(audit) = audit else { return Ok(Vec::new()) };
+    let counts: Vec<_> = audit.take()?.into_iter().map(|(what, count)| (what, count * factor)).collect();
+    println!("requests to the API server {when}:");
+    for (what, count) in &counts {
+        let digits = if *count < 10.0 { 3 } else { 0 };
+        println!("  {count:>10.digits$}  {what}");
+    }
+    Ok(counts)
 }
 
 /// What both parts have used so far, and when that was.

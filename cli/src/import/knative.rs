@@ -108,6 +108,11 @@ fn scaling(template: &Node, draft: &mut Draft, notes: &mut Vec<Note>) {
                 scaling.set("maxReplicas", number(value))
             }
             "max-scale" | "maxScale" => {}
+            // More than one is what a revision grows to by itself, and one is the default.
+            "initial-scale" | "initialScale" if value.scalar() == Some("0") => {
+                scaling.set("initialReplicas", number(value));
+            }
+            "initial-scale" | "initialScale" if value.scalar() == Some("1") => {}
             "window" => scaling.set("window", value.clone()),
             "scale-to-zero-pod-retention-period" => scaling.set("scaleToZeroAfter", value.clone()),
             "metric" if matches!(value.scalar(), Some("rps" | "concurrency")) => {

@@ -20,4 +20,5 @@ mod schedules;
 mod sdks;
 mod sources;
 mod streaming;
+mod untried;
 mod versions;

@@ -122,21 +122,9 @@ impl Applier {
     /// # Errors
     /// When the API server refuses or cannot be reached.
     pub async fn apply(&self, manifest: &Manifest) -> Result<DynamicObject, Error> {
-        self.apply_by(manifest, self.manager.to_owned()).await
-    }
-
-    /// Makes one's part of an object that several share be as it is here; the others' parts stay as they are. `part` says whose it is.
-    ///
-    /// # Errors
-    /// When the API server refuses or cannot be reached.
-    pub async fn apply_part(&self, manifest: &Manifest, part: &str) -> Result<DynamicObject, Error> {
-        self.apply_by(manifest, format!("{}/{part}", self.manager)).await
-    }
-
-    async fn apply_by(&self, manifest: &Manifest, manager: String) -> Result<DynamicObject, Error> {
         let params = PatchParams {
             force: true,
-            field_manager: Some(manager),
+            field_manager: Some(self.manager.to_owned()),
             field_validation: Some(ValidationDirective::Strict),
             ..PatchParams::default()
         };

@@ -1,6 +1,6 @@
 //! Carries out a plan's changes, in order, and tells what stood in the way.
 
-use flint_api::Revision as Record;
+use flint_api::{Function, Revision as Record};
 use flint_kube::{Applier, Created, Error, Manifest};
 use k8s_openapi::api::{
     apps::v1::Deployment,
@@ -9,39 +9,45 @@ use k8s_openapi::api::{
 use kube::{Api, Client, Resource, ResourceExt, api::DynamicObject};
 
 use super::{
+    keyring::Keyring,
     plan::Change,
+    pod,
     problem::{self, Problem},
 };
 use crate::key::Key;
 
-/// Carries out the changes of the function whose uid is `owner`. What the API server refuses for good, or what is a stranger's,
+/// Carries out the changes of a function. What the API server refuses for good, or what is a stranger's,
 /// becomes a problem, and the rest goes on; an error is worth another attempt.
 pub(crate) async fn apply(
     applier: &Applier,
-    key: &Key,
-    owner: &str,
-    changes: Vec<Change>,
+    keyring: &Keyring,
+    function: &Function,
+    changes: &[Change],
 ) -> Result<Vec<Problem>, Error> {
     let mut problems = Vec::new();
     for change in changes {
-        match one(applier, key, owner, &change).await {
+        match one(applier, keyring, function, change).await {
             Ok(problem) => problems.extend(problem),
-            Err(error) if error.is_refusal() => problems.push(refused(&change, &error)),
+            Err(error) if error.is_refusal() => problems.push(refused(function, change, &error)),
             Err(error) => return Err(error),
         }
     }
     Ok(problems)
 }
 
-async fn one(applier: &Applier, key: &Key, owner: &str, change: &Change) -> Result<Option<Problem>, Error> {
-    let Key { namespace, .. } = key;
+async fn one(
+    applier: &Applier,
+    keyring: &Keyring,
+    function: &Function,
+    change: &Change,
+) -> Result<Option<Problem>, Error> {
+    let key = Key::of(function);
+    let (namespace, owner) = (&key.namespace, function.metadata.uid.as_deref().unwrap_or_default());
     match change {
         Change::Apply(manifest) => {
             applier.apply(manifest).await?;
         }
-        Change::Share(manifest) => {
-            applier.apply_part(manifest, &key.name).await?;
-        }
+        Change::Key(anew) => keyring.share(applier, function, *anew).await?,
         Change::Create(manifest) => {
             if applier.create(manifest).await? == Created::Exists {
                 return conflict(applier, owner, manifest).await;
@@ -101,12 +107,13 @@ where
     Api::<DynamicObject>::namespaced_with(client.clone(), namespace, &resource).get_opt(name).await
 }
 
-fn refused(change: &Change, error: &Error) -> Problem {
+fn refused(function: &Function, change: &Change, error: &Error) -> Problem {
     let said = error.status().map(|status| status.message.clone()).unwrap_or_default();
     let what = match change {
-        Change::Apply(manifest) | Change::Share(manifest) | Change::Create(manifest) => {
+        Change::Apply(manifest) | Change::Create(manifest) => {
             format!("{} {}", manifest.kind(), manifest.name())
         }
+        Change::Key(_) => format!("Secret {}", pod::key_secret(&function.name_any())),
         Change::Scale(name, _) | Change::DeleteDeployment(name, _) => format!("Deployment {name}"),
         Change::DeleteRecord(name, _) => format!("Revision {name}"),
         Change::DeletePackage(name, _) => format!("ConfigMap {name}"),

@@ -107,6 +107,11 @@ impl Design {
         &self.template
     }
 
+    /// Whether a new leader makes the same of the Function itself. What was fetched, built or pushed is remembered by the Deployment.
+    pub(crate) fn is_remade(&self) -> bool {
+        self.package.as_ref().is_none_or(|package| package.source.is_none() && package.image.is_none())
+    }
+
     /// What a Revision recorded.
     pub(crate) fn recorded(record: &Record, most: u32) -> Self {
         let package = record.spec.package.as_ref().map(|package| Package {
@@ -237,17 +242,16 @@ pub(crate) fn package_map_name(function: &Function, digest: &str) -> String {
     format!("{name}-code-{}", hex.get(..HASH_LENGTH).unwrap_or(hex))
 }
 
-/// The Secret with the key that the function's instances derive theirs from: this function's part of it, for it is shared. Written, never read.
-pub(crate) fn key_secret(settings: &Settings, function: &Function) -> Manifest {
-    let (namespace, name) = names(function);
+/// The Secret with the key that the instances of a namespace's functions derive theirs from, owned by some of those. Written, never read.
+pub(crate) fn key_secret(settings: &Settings, namespace: &str, name: &str, owners: &[&Function]) -> Manifest {
     let key = wire::namespace_key(settings.master_key.bytes(), namespace);
-    let owner = function.owner_ref(&());
+    let owners: Vec<_> = owners.iter().filter_map(|owner| owner.owner_ref(&())).collect();
     Manifest::new::<Secret>(json!({
         "metadata": {
-            "name": pod::key_secret(name),
+            "name": name,
             "namespace": namespace,
             "labels": {labels::PART_OF: labels::PART_OF_FLINT, labels::MANAGED_BY: labels::FIELD_MANAGER},
-            "ownerReferences": owner.into_iter().collect::<Vec<_>>(),
+            "ownerReferences": owners,
         },
         "type": "Opaque",
         "data": {"key": BASE64_STANDARD.encode(key)},

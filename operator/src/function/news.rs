@@ -5,7 +5,7 @@ use flint_api::{CanaryPhase, Condition, FunctionStatus, TrafficStatus};
 use super::{
     design::Design,
     problem::BUILDING,
-    status::{BUILT, DEPLOYED, READY},
+    status::{BUILT, DEPLOYED, NOT_STARTED, READY},
 };
 
 /// One event.
@@ -25,11 +25,9 @@ pub(crate) struct News {
 pub(crate) fn news(before: &FunctionStatus, after: &FunctionStatus, design: Option<&Design>) -> Vec<News> {
     let mut news = Vec::new();
     if let (Some(design), true) = (design, before.latest_revision != after.latest_revision) {
-        news.push(News::normal(
-            "RevisionCreated",
-            "Deploying",
-            format!("Revision {} is starting.", design.revision),
-        ));
+        let what = if is_untried(after) { "starts with its first request" } else { "is starting" };
+        let note = format!("Revision {} {what}.", design.revision);
+        news.push(News::normal("RevisionCreated", "Deploying", note));
         if let Some(slow) = design.slow {
             news.push(News::warning(
                 "SlowColdStarts",
@@ -61,7 +59,7 @@ pub(crate) fn news(before: &FunctionStatus, after: &FunctionStatus, design: Opti
             format!("{}: {}", failed.reason, failed.message),
         ));
     }
-    if let Some(done) = turned(before, after, DEPLOYED, "True") {
+    if let Some(done) = turned(before, after, DEPLOYED, "True").filter(|done| done.reason != NOT_STARTED) {
         news.push(News::normal("RevisionReady", "Deploying", done.message.clone()));
     }
     news.extend(of_canary(before, after));
@@ -92,6 +90,10 @@ pub(crate) fn news(before: &FunctionStatus, after: &FunctionStatus, design: Opti
         ));
     }
     news
+}
+
+fn is_untried(status: &FunctionStatus) -> bool {
+    condition(status, DEPLOYED).is_some_and(|deployed| deployed.reason == NOT_STARTED)
 }
 
 fn of_canary(before: &FunctionStatus, after: &FunctionStatus) -> Option<News> {

@@ -56,6 +56,8 @@ pub(crate) struct World {
     pub(crate) leftover: BTreeSet<String>,
     /// Revisions that were called by themselves lately, and the time for which they are kept because of it.
     pub(crate) called: Vec<(String, Duration)>,
+    /// Whether requests wait for it.
+    pub(crate) woken: bool,
     /// What the present step of the canary has seen.
     pub(crate) outcomes: Outcomes,
     /// Its instances that are not on their way out, and those of them that are ready.
@@ -83,6 +85,8 @@ pub(crate) struct Plan {
     pub(crate) preparing: BTreeSet<String>,
     /// Waits for its turn to start.
     pub(crate) waits: bool,
+    /// Waits for its first request to start.
+    pub(crate) untried: bool,
     /// In this order.
     pub(crate) changes: Vec<Change>,
     /// Look again after this time, even if nothing happens.
@@ -94,8 +98,8 @@ pub(crate) struct Plan {
 pub(crate) enum Change {
     /// Make the object be so.
     Apply(Manifest),
-    /// Make this function's part of an object that functions share be so.
-    Share(Manifest),
+    /// Have the Secret with the instances' key there; with `true` even if it should be.
+    Key(bool),
     /// Create it, unless a stranger's object has its name.
     Create(Manifest),
     /// Ask for that many instances.
@@ -173,6 +177,32 @@ impl World {
             .is_none_or(|revision| !revision.verified && revision.failure.is_none())
     }
 
+    /// Whether the revision is to start with its first request, which has not come. Where none that gets requests has shown that it can
+    /// serve, nothing is lost with one that cannot.
+    pub(crate) fn is_untried(&self, design: &Design) -> bool {
+        let spec = &self.function.spec;
+        let asked_for = spec.scaling.as_ref().is_some_and(|scaling| {
+            scaling.initial_replicas == Some(0) && scaling.min_replicas.unwrap_or(0) == 0
+        });
+        let shares = self.shares();
+        let others: Vec<_> =
+            shares.iter().filter(|share| share.weight > 0 && share.revision != design.revision).collect();
+        let moves_alone = spec.traffic.is_empty() && (spec.canary.is_none() || others.is_empty());
+        let is_idle = |revision: &Revision| {
+            revision.asked == 0
+                && revision.ready == 0
+                && revision.announced == 0
+                && revision.failure.is_none()
+        };
+        let untried = |name: &str| !self.is_proven(name) && self.revision(name).is_none_or(is_idle);
+        asked_for
+            && !self.woken
+            && self.called.is_empty()
+            && moves_alone
+            && untried(&design.revision)
+            && others.iter().all(|share| untried(&share.revision))
+    }
+
     fn most(&self) -> u32 {
         Effective::new(&self.function, self.runtime.as_deref()).max_replicas
     }
@@ -240,6 +270,7 @@ pub(crate) fn plan(world: &World, design: Result<Design, Problem>, may_start: bo
             last_number,
             preparing: BTreeSet::new(),
             waits: false,
+            untried: false,
             changes: Vec::new(),
             again: Some(LEAVING_RETRY),
         };
@@ -255,12 +286,13 @@ pub(crate) fn plan(world: &World, design: Result<Design, Problem>, may_start: bo
     let mut changes = Vec::new();
     let mut again = Vec::new();
     let mut waits = false;
+    let untried = latest.is_some_and(|latest| world.is_untried(latest));
     if let Some(latest) = latest {
         waits = deploy(world, latest, &numbers, &decision, may_start, &mut changes);
         let moving =
             world.revision(&latest.revision).is_none_or(|one| !one.verified) || decision.replaces.is_some();
         // Who waits for its turn is told of it: thousands that are applied together must not be looked at again and again.
-        again.extend((moving && !waits).then_some(WAITING_RETRY));
+        again.extend((moving && !waits && !untried).then_some(WAITING_RETRY));
     }
     let kept = kept(world, latest, &before, &decision);
     revive(world, latest, &kept, &decision, &mut changes);
@@ -275,7 +307,7 @@ pub(crate) fn plan(world: &World, design: Result<Design, Problem>, may_start: bo
     again.extend((tried && decision.shares.iter().any(|share| share.canary)).then_some(TRIAL_RETRY));
     again.extend(world.called.iter().map(|(_, left)| *left));
     let again = again.into_iter().min();
-    Plan { traffic, decision, numbers, last_number, preparing, waits, changes, again, design }
+    Plan { traffic, decision, numbers, last_number, preparing, waits, untried, changes, again, design }
 }
 
 /// The latest revision: its record, its package, its Deployment. Says whether it waits for its turn to start.
@@ -288,6 +320,10 @@ fn deploy(
     changes: &mut Vec<Change>,
 ) -> bool {
     let latest = world.revision(&design.revision);
+    let untried = world.is_untried(design);
+    let may_start = may_start && !untried;
+    // Ten thousand Deployments that nobody has called would keep the one that is called waiting in their controller's queue.
+    let later = untried && latest.is_none() && design.is_remade();
     let old = decision.replaces.as_deref().filter(|_| world.function.spec.canary.is_none());
     let old = old.and_then(|name| world.revision(name));
     let least = u32::from(decision.replaces.is_some())
@@ -296,8 +332,8 @@ fn deploy(
     let replicas = if may_start { replicas.max(least) } else { replicas };
     let lacks_key =
         |revision: &Revision| revision.failure.as_ref().is_some_and(|failure| failure.reason == CONFIG_ERROR);
-    if latest.is_none_or(lacks_key) {
-        changes.push(Change::Share(design::key_secret(&world.settings, &world.function)));
+    if !later && latest.is_none_or(lacks_key) {
+        changes.push(Change::Key(latest.is_some()));
     }
     changes.extend(package(world, design));
     if world.record(&design.revision).is_none()
@@ -306,6 +342,7 @@ fn deploy(
         changes.push(Change::Create(design.record(&world.function, *number)));
     }
     match latest {
+        None if later => {}
         None => {
             let verified = world.is_proven(&design.revision);
             changes.push(Change::Create(design.new_deployment(&world.function, verified, replicas)));
@@ -320,7 +357,7 @@ fn deploy(
             }
         }
     }
-    !may_start && world.is_starting(design) && latest.is_none_or(|latest| latest.asked == 0)
+    !may_start && !untried && world.is_starting(design) && latest.is_none_or(|latest| latest.asked == 0)
 }
 
 /// The revisions that have a Deployment: those that get requests, or are to get some, or were called by themselves.
@@ -353,6 +390,8 @@ fn revive(
         let called = world.called.iter().any(|(name, _)| *name == design.revision);
         let least = decision.starting.get(&design.revision).copied();
         match world.revision(&design.revision) {
+            // It waited for a first request that never came.
+            None if !world.is_proven(&design.revision) && least.is_none() && !called => {}
             None => {
                 let verified = world.is_proven(&design.revision);
                 let replicas = least.unwrap_or(u32::from(called));

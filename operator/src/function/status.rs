@@ -25,6 +25,8 @@ pub(crate) const READY: &str = "Ready";
 pub(crate) const BUILT: &str = "Built";
 /// Name of the condition on the revision.
 pub(crate) const DEPLOYED: &str = "Deployed";
+/// Reason of a revision that starts with its first request, and has not.
+pub(crate) const NOT_STARTED: &str = "NotStarted";
 /// Everything is as the spec asks.
 pub(crate) const REASON_READY: &str = "Ready";
 
@@ -109,6 +111,13 @@ fn deployed(world: &World, plan: &Plan, problems: &[Problem]) -> Verdict {
     if leaving || world.leftover.contains(&design.revision) {
         return Verdict::unknown("Replacing", "The objects of an earlier function of this name are going.");
     }
+    if plan.untried && plan.traffic.as_ref() == Some(&design.revision) {
+        let text = format!(
+            "Revision {} gets the traffic, and starts with the first request: spec.scaling.initialReplicas is 0.",
+            design.revision
+        );
+        return Verdict::yes(NOT_STARTED, &text);
+    }
     let Some(latest) = world.revision(&design.revision) else { return starting(plan, design) };
     match &latest.failure {
         // One that serves with fewer instances than it was asked for is deployed all the same.
@@ -187,6 +196,10 @@ fn ready(world: &World, built: &Verdict, deployed: &Verdict, problems: &[Problem
         ("False", _) => built.clone(),
         (_, "True") => match problems.iter().find(|problem| problem.stage == Stage::Beside) {
             Some(problem) => Verdict::no(problem.reason, &problem.message),
+            None if deployed.reason == NOT_STARTED => Verdict::yes(
+                NOT_STARTED,
+                "The first request at its URL starts the function. Nothing has shown yet that it can.",
+            ),
             None => Verdict::yes(REASON_READY, "The function answers at its URL."),
         },
         _ => deployed.clone(),
@@ -238,23 +251,29 @@ pub(crate) fn was_ready(record: &Record) -> bool {
     conditions.iter().any(|condition| condition.type_ == READY && condition.status == "True")
 }
 
-/// The statuses of Revisions that are not as they should be, by name.
+/// The statuses of Revisions that are not as they should be, by name. One whose first instance is starting has nothing to be said of yet.
 pub(crate) fn of_records(world: &World, plan: &Plan) -> Vec<(String, RevisionStatus)> {
     let of = |record: &Record| {
         let name = record.name_any();
         let before = record.status.clone().unwrap_or_default();
         let known = before.conditions.iter().find(|condition| condition.type_ == READY);
-        let verdict = match world.revision(&name) {
-            Some(revision) if revision.verified => {
+        let untried = plan.untried && plan.design.as_ref().is_ok_and(|design| design.revision == name);
+        let keep = || told(&plan.decision.shares, &name, before.conditions.clone());
+        let revision = world.revision(&name);
+        let failure = revision.filter(|revision| revision.ready == 0).and_then(|one| one.failure.as_ref());
+        let verdict = match (revision, failure) {
+            (Some(revision), _) if revision.verified => {
                 Verdict::yes("Ready", "An instance of it was ready: it can be started.")
             }
-            _ if was_ready(record) => return told(&plan.decision.shares, &name, before.conditions.clone()),
-            Some(revision) => match &revision.failure {
-                Some(failure) if revision.ready == 0 => Verdict::no(failure.reason, &failure.message),
-                _ => Verdict::unknown("Starting", "No instance of it has been ready yet."),
-            },
-            None if known.is_some() => return told(&plan.decision.shares, &name, before.conditions.clone()),
-            None => Verdict::unknown("Starting", "No instance of it has been ready yet."),
+            _ if was_ready(record) => return keep(),
+            (_, Some(failure)) => Verdict::no(failure.reason, &failure.message),
+            _ if untried && known.is_none() => {
+                Verdict::unknown(NOT_STARTED, "It starts with the first request.")
+            }
+            (Some(_), None) if known.is_some_and(|known| known.status == "False") => {
+                Verdict::unknown("Starting", "No instance of it has been ready yet.")
+            }
+            _ => return keep(),
         };
         let last = known.filter(|known| known.status == verdict.status);
         let condition = Condition {
@@ -270,7 +289,8 @@ pub(crate) fn of_records(world: &World, plan: &Plan) -> Vec<(String, RevisionSta
     };
     let changed = |record: &Record| {
         let status = of(record);
-        (record.status.as_ref() != Some(&status)).then(|| (record.name_any(), status))
+        let silent = record.status.is_none() && status.conditions.is_empty();
+        (!silent && record.status.as_ref() != Some(&status)).then(|| (record.name_any(), status))
     };
     world.records.iter().filter_map(|record| changed(record)).collect()
 }

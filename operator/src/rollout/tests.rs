@@ -75,11 +75,19 @@ fn without_room_for_both_the_new_one_takes_over_with_what_it_has() {
 
 #[test]
 fn an_old_one_at_zero_waits_for_the_new_one_to_prove_itself() {
-    let old = revision("old", 0, 0);
+    let old = Revision { verified: true, ..revision("old", 0, 0) };
     let mut new = revision("new", 1, 0);
     assert_eq!(moved(Some("old"), &[old.clone(), new.clone()]), "old");
     new.verified = true;
     assert_eq!(moved(Some("old"), &[old, new]), "new");
+}
+
+#[test]
+fn an_old_one_that_never_had_an_instance_has_nothing_to_lose() {
+    let old = revision("old", 0, 0);
+    assert_eq!(moved(Some("old"), &[old.clone(), revision("new", 0, 0)]), "new");
+    // Its first start is under way: it may yet serve.
+    assert_eq!(moved(Some("old"), &[revision("old", 1, 0), revision("new", 0, 0)]), "old");
 }
 
 #[test]

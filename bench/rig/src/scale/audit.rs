@@ -2,18 +2,36 @@
 
 use std::{
     collections::BTreeMap,
-    fs::File,
-    io::{BufRead, BufReader, Seek, SeekFrom},
-    path::Path,
+    fs::{self, File},
+    io::{self, BufRead, BufReader, Seek, SeekFrom},
+    os::unix::fs::MetadataExt,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
 };
 
 use anyhow::Context;
+use parking_lot::Mutex;
 use serde::Deserialize;
+use tokio::task::AbortHandle;
 
-/// What is written to the log from some moment on.
-pub(super) struct Reader {
-    file: BufReader<File>,
+/// Follows the log from some moment on, whatever becomes of its file.
+pub(super) struct Audit {
+    reader: Arc<Mutex<Reader>>,
+    reading: AbortHandle,
 }
+
+struct Reader {
+    log: PathBuf,
+    file: BufReader<File>,
+    /// A line that is not whole yet.
+    line: String,
+    /// Requests of Flint's own programs, by program, verb and kind. A watch counts when it begins.
+    counts: BTreeMap<String, f64>,
+}
+
+/// How often the log is read: the API server cuts it off at 64 MiB and keeps two such files, which is seconds of its work.
+const EVERY: Duration = Duration::from_millis(250);
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -32,27 +50,66 @@ struct Object {
     subresource: String,
 }
 
+// === impl Audit ===
+
+impl Audit {
+    /// From now on.
+    pub(super) fn follow(log: PathBuf) -> anyhow::Result<Self> {
+        let mut file = File::open(&log).with_context(|| format!("cannot read {}", log.display()))?;
+        file.seek(SeekFrom::End(0))?;
+        let reader = Reader { log, file: BufReader::new(file), line: String::new(), counts: BTreeMap::new() };
+        let reader = Arc::new(Mutex::new(reader));
+        let shared = Arc::clone(&reader);
+        let reading = tokio::spawn(async move {
+            // An error is told to whoever takes the counts.
+            while shared.lock().read().is_ok() {
+                tokio::time::sleep(EVERY).await;
+            }
+        });
+        Ok(Self { reader, reading: reading.abort_handle() })
+    }
+
+    /// What was asked for since this was asked last.
+    pub(super) fn take(&self) -> anyhow::Result<BTreeMap<String, f64>> {
+        let mut reader = self.reader.lock();
+        reader.read().context("cannot read the audit log")?;
+        Ok(std::mem::take(&mut reader.counts))
+    }
+}
+
+impl Drop for Audit {
+    fn drop(&mut self) {
+        self.reading.abort();
+    }
+}
+
 // === impl Reader ===
 
 impl Reader {
-    /// From now on.
-    pub(super) fn at_end(log: &Path) -> anyhow::Result<Self> {
-        let mut file = File::open(log).with_context(|| format!("cannot read {}", log.display()))?;
-        file.seek(SeekFrom::End(0))?;
-        Ok(Self { file: BufReader::new(file) })
-    }
-
-    /// Requests of Flint's own programs so far, by program, verb and kind. A watch counts when it begins.
-    pub(super) fn counted(self) -> anyhow::Result<BTreeMap<String, f64>> {
-        let mut counts = BTreeMap::new();
-        for line in self.file.lines() {
-            // The log may be cut off by a new one at any moment.
-            let Ok(entry) = serde_json::from_str::<Entry>(&line?) else { continue };
-            if let Some(what) = entry.what() {
-                *counts.entry(what).or_insert(0.0) += 1.0;
+    fn read(&mut self) -> io::Result<()> {
+        loop {
+            while self.file.read_line(&mut self.line)? > 0 {
+                if !self.line.ends_with('\n') {
+                    break;
+                }
+                let entry = serde_json::from_str::<Entry>(&self.line).ok();
+                if let Some(what) = entry.and_then(|entry| entry.what()) {
+                    *self.counts.entry(what).or_insert(0.0) += 1.0;
+                }
+                self.line.clear();
             }
+            let now = match fs::metadata(&self.log) {
+                Ok(now) => now.ino(),
+                // Between the old file's new name and the new file.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+                Err(error) => return Err(error),
+            };
+            if now == self.file.get_ref().metadata()?.ino() {
+                return Ok(());
+            }
+            self.file = BufReader::new(File::open(&self.log)?);
+            self.line.clear();
         }
-        Ok(counts)
     }
 }
 
@@ -74,6 +131,39 @@ impl Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_log_that_is_cut_off_is_read_to_its_end_and_then_the_new_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("audit.log");
+        let line = |verb: &str| {
+            format!(
+                "{{\"stage\":\"ResponseComplete\",\"verb\":\"{verb}\",\"userAgent\":\"flint-operator/1\",\"objectRef\":{{\"resource\":\"functions\"}}}}\n"
+            )
+        };
+        fs::write(&log, line("before")).unwrap();
+        let audit = Audit::follow(log.clone()).unwrap();
+        let append = |text: &str| {
+            use io::Write;
+            fs::OpenOptions::new()
+                .append(true)
+                .create(true)
+                .open(&log)
+                .unwrap()
+                .write_all(text.as_bytes())
+                .unwrap();
+        };
+        let whole = line("get");
+        append(&whole[..20]);
+        assert!(audit.take().unwrap().is_empty());
+        append(&whole[20..]);
+        append(&line("list"));
+        fs::rename(&log, folder.path().join("audit-1.log")).unwrap();
+        append(&line("patch"));
+        let names: Vec<_> = audit.take().unwrap().into_keys().collect();
+        assert_eq!(names, ["get", "list", "patch"].map(|verb| format!("flint-operator {verb} functions")));
+        assert!(audit.take().unwrap().is_empty());
+    }
 
     #[test]
     fn requests_of_ours_are_told_by_what_they_ask() {

@@ -4,7 +4,6 @@ use std::{collections::HashSet, fs, sync::Arc, time::Duration};
 
 use flint_api::Function;
 use futures::StreamExt;
-use k8s_openapi::api::apps::v1::Deployment;
 use kube::{
     Api, Client, ResourceExt,
     runtime::{WatchStreamExt, watcher},
@@ -25,8 +24,6 @@ pub(super) struct Settled {
 
 struct State {
     settled: HashSet<String>,
-    unverified: HashSet<String>,
-    verified: HashSet<String>,
     changed: Instant,
 }
 
@@ -42,12 +39,7 @@ pub(super) struct Part {
 
 impl Settled {
     pub(super) fn watch(client: &Client, namespace: &str) -> Self {
-        let state = State {
-            settled: HashSet::new(),
-            unverified: HashSet::new(),
-            verified: HashSet::new(),
-            changed: Instant::now(),
-        };
+        let state = State { settled: HashSet::new(), changed: Instant::now() };
         let state = Arc::new(Mutex::new(state));
         let functions: Api<Function> = Api::namespaced(client.clone(), namespace);
         let of_functions = Arc::clone(&state);
@@ -61,31 +53,12 @@ impl Settled {
                 }
             }
         });
-        let deployments: Api<Deployment> = Api::namespaced(client.clone(), namespace);
-        let of_deployments = Arc::clone(&state);
-        tokio::spawn(async move {
-            let config = watcher::Config::default();
-            let mut events = watcher(deployments, config).default_backoff().touched_objects().boxed();
-            while let Some(event) = events.next().await {
-                if let Ok(deployment) = event {
-                    of_deployments.lock().deployment(&deployment);
-                }
-            }
-        });
         Self { state }
     }
 
     /// How many functions the operator has said all of.
     pub(super) fn functions(&self) -> usize {
         self.state.lock().settled.len()
-    }
-
-    /// Deployments that have not been told yet that an instance was ready.
-    pub(super) fn unverified(&self) -> HashSet<String> {
-        let mut state = self.state.lock();
-        let names = std::mem::take(&mut state.unverified);
-        state.verified.extend(names.iter().cloned());
-        names
     }
 
     /// How long nothing has been written.
@@ -101,17 +74,11 @@ impl State {
         self.changed = Instant::now();
         let status = function.status.as_ref();
         let seen = status.and_then(|status| status.observed_generation);
-        let has_revision = status.is_some_and(|status| status.latest_revision.is_some());
-        if seen == function.metadata.generation && has_revision {
+        let is_ready = status.is_some_and(|status| {
+            status.conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+        });
+        if seen == function.metadata.generation && is_ready {
             self.settled.insert(function.name_any());
-        }
-    }
-
-    fn deployment(&mut self, deployment: &Deployment) {
-        self.changed = Instant::now();
-        let name = deployment.name_any();
-        if !deployment.annotations().contains_key("flint.dev/verified") && !self.verified.contains(&name) {
-            self.unverified.insert(name);
         }
     }
 }
@@ -165,7 +132,7 @@ impl Part {
 }
 
 /// Whether the gateway knows a function, by an Invoke that invokes nothing.
-pub(super) async fn is_known(url: &Url) -> anyhow::Result<bool> {
+pub(crate) async fn is_known(url: &Url) -> anyhow::Result<bool> {
     let Url { address, host, path } = url;
     let request = format!(
         "POST {path} HTTP/1.1\r\nHost: {host}\r\nX-Amz-Invocation-Type: DryRun\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"

@@ -124,7 +124,7 @@ fn routes_of_the_annotation_reach_the_watchdog_and_wrong_ones_are_refused() {
 #[test]
 fn what_stands_beside_the_revision() {
     let function = function(json!({}));
-    let mut key = key_secret(&settings(), &function).value().clone();
+    let mut key = key_secret(&settings(), "shop", &pod::key_secret("cart"), &[&function]).value().clone();
     // The key itself is held to its derivation by the tests of the wire.
     assert!(key["data"]["key"].is_string());
     key["data"]["key"] = json!("…");
