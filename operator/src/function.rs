@@ -32,6 +32,7 @@ use crate::{
 mod apply;
 mod backoff;
 mod design;
+mod ending;
 mod keyring;
 mod lambda_image;
 mod news;
@@ -41,14 +42,17 @@ pub(crate) mod pod;
 pub(crate) mod problem;
 mod source;
 mod status;
+mod told;
 mod traffic;
 
 pub(crate) use status::READY;
 
 use backoff::Backoff;
+use ending::Ending;
 use keyring::Keyring;
 use plan::World;
 use source::Sources;
+use told::{Told, Verdict};
 
 /// What the controller works with.
 pub(crate) struct Context {
@@ -77,6 +81,8 @@ pub(crate) struct Context {
     images: Arc<Images>,
     keyring: Keyring,
     backoff: Backoff,
+    told: Told,
+    ending: Ending,
     /// Since when we know that a function's traffic goes where it goes.
     settled: Mutex<HashMap<Key, (Vec<String>, Instant)>>,
     /// Where the counts of a canary's present step begin: its revision, the step, the counts then.
@@ -189,6 +195,8 @@ impl Context {
             builds,
             images,
             backoff: Backoff::default(),
+            told: Told::default(),
+            ending: Ending::default(),
             settled: Mutex::default(),
             trials: Mutex::default(),
         }
@@ -198,6 +206,9 @@ impl Context {
         if function.metadata.deletion_timestamp.is_some() {
             // Everything has the Function as its owner: the garbage collector takes it, and pods finish their requests.
             return Ok(Action::await_change());
+        }
+        if self.ending.has(&function) {
+            return Ok(Action::requeue(ending::TRY_AGAIN));
         }
         let world = self.world(key, function).await?;
         let design = world.design();
@@ -214,16 +225,15 @@ impl Context {
         problems.extend(schedules::problem(&world.function));
 
         let status = status::status(&world, &plan, &problems);
-        self.write_status(key, &world, &status).await?;
+        let later = self.write_status(key, &world, &plan, &status).await?;
         self.write_records(key, &world, &plan).await?;
-        self.tell(key, &world, &plan, &status).await;
         let next_firing = self.schedules.sync(key, &world.function, world.now).await?;
 
         let firing_in = next_firing
             .map(|next| next.duration_since(world.now))
             .map(|wait| wait.unsigned_abs() + SCHEDULE_LAG);
         let retry = (!problems.is_empty()).then_some(PROBLEM_RETRY);
-        let again = [plan.again, retry, firing_in].into_iter().flatten().min();
+        let again = [plan.again, retry, firing_in, later].into_iter().flatten().min();
         Ok(again.map_or_else(Action::await_change, Action::requeue))
     }
 
@@ -335,19 +345,28 @@ impl Context {
         if self.holding.is_held() { Ok(()) } else { Err(Error::NotLeader) }
     }
 
-    async fn write_status(&self, key: &Key, world: &World, status: &FunctionStatus) -> Result<(), Error> {
+    /// Writes the status where it is not so already, and the news in it. Gives the time after which to look again, where it has to wait.
+    async fn write_status(
+        &self,
+        key: &Key,
+        world: &World,
+        plan: &plan::Plan,
+        status: &FunctionStatus,
+    ) -> Result<Option<Duration>, Error> {
         let ready = status.conditions.iter().find(|condition| condition.type_ == READY);
         self.metrics.function(key, ready.map_or("Unknown", |ready| ready.status.as_str()));
-        let mut before = world.function.status.clone().unwrap_or_default();
-        before.schedules = Vec::new();
-        before.last_invocation = None;
-        if before == *status && world.function.status.is_some() {
-            return Ok(());
+        let before = self.told.before(key, &world.function);
+        match self.told.verdict(key, before.as_ref(), status) {
+            Verdict::Same => return Ok(None),
+            Verdict::Later(wait) => return Ok(Some(wait)),
+            Verdict::Write => {}
         }
         let value = serde_json::to_value(status)
             .map_err(|source| flint_kube::Error::Shape { object: format!("status of {key}"), source })?;
         self.applier.status::<Function>(&key.namespace, &key.name, &value).await?;
-        Ok(())
+        self.told.wrote(key, &world.function, status);
+        self.tell(key, world, plan, &before.unwrap_or_default(), status).await;
+        Ok(None)
     }
 
     async fn write_records(&self, key: &Key, world: &World, plan: &plan::Plan) -> Result<(), Error> {
@@ -361,9 +380,15 @@ impl Context {
         Ok(())
     }
 
-    async fn tell(&self, key: &Key, world: &World, plan: &plan::Plan, status: &FunctionStatus) {
-        let before = world.function.status.clone().unwrap_or_default();
-        for news in news::news(&before, status, plan.design.as_ref().ok()) {
+    async fn tell(
+        &self,
+        key: &Key,
+        world: &World,
+        plan: &plan::Plan,
+        before: &FunctionStatus,
+        status: &FunctionStatus,
+    ) {
+        for news in news::news(before, status, plan.design.as_ref().ok()) {
             let function = world.function.as_ref();
             tracing::info!(function = %key, reason = news.reason, note = news.note, "news");
             if news.warning {
@@ -383,6 +408,7 @@ impl Context {
             tracing::warn!(function = %key, %error, "a build that nobody wants any more goes on");
         }
         self.backoff.succeeded(key);
+        self.told.forget(key);
         self.schedules.forget(key);
         self.settled.lock().remove(key);
         self.trials.lock().remove(key);
@@ -394,11 +420,12 @@ impl Context {
         if let Err(error) = orphans::sweep(&self.applier, &self.stores, key).await {
             tracing::warn!(function = %key, %error, "what a function left could not be deleted");
         }
+        if self.ending.is(&key.namespace) {
+            return;
+        }
         match self.keyring.gone(&self.applier, key).await {
-            // Refused while the whole namespace goes. Anything else heals with the first instance that misses its key.
-            Err(error) if error.is_refusal() => {
-                tracing::debug!(function = %key, %error, "a key has no new owner")
-            }
+            Err(error) if error.is_ending() => self.ending.refused(&key.namespace),
+            // Heals with the first instance that misses its key.
             Err(error) => tracing::warn!(function = %key, %error, "a key has no new owner"),
             Ok(()) => {}
         }

@@ -28,6 +28,7 @@ mod settings;
 mod startability;
 mod starts;
 mod stores;
+mod template;
 
 use std::process::ExitCode;
 

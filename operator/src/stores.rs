@@ -29,6 +29,7 @@ use crate::{
     build::{self, Wanted},
     changes::{Changes, Subscription},
     key::Key,
+    template,
 };
 
 /// Everything watched. Clones share the same memory.
@@ -131,7 +132,7 @@ impl Stores {
         let config = everything.clone();
         tasks.spawn(async move {
             let changed = |revision: &Revision| heard.owned(&heard.revisions, revision);
-            watch::keep(all, config, revisions_writer, &m, shed, changed).await;
+            watch::keep(all, config, revisions_writer, &m, shed_revision, changed).await;
         });
         let (all, m, heard) = (Api::all(client.clone()), metrics.clone(), stores.clone());
         let config = everything.clone().labels(&pods_of_functions);
@@ -369,6 +370,11 @@ fn shed<K: Resource>(object: &mut K) {
     if let Some(annotations) = object.meta_mut().annotations.as_mut() {
         annotations.remove(LAST_APPLIED);
     }
+}
+
+fn shed_revision(revision: &mut Revision) {
+    shed(revision);
+    template::pack(revision);
 }
 
 /// Status and labels are all that anyone reads of a pod.

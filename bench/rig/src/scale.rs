@@ -142,11 +142,11 @@ impl Scale {
         self.make(client, &settled, patience, &mut results).await?;
         self.wait_for_rest(&settled, patience).await?;
         results.requests_for_each = told(audit, "for each function", 1.0 / self.functions as f64)?;
+        results.rest = self.rest().await?;
+        results.requests_at_rest_per_hour = told(audit, "in an hour at rest", 3600.0 / self.rest)?;
         results.change_ms = Some(self.changes(client).await?);
         self.wait_for_rest(&settled, patience).await?;
         let _of_the_changes = audit.map(Audit::take).transpose()?;
-        results.rest = self.rest().await?;
-        results.requests_at_rest_per_hour = told(audit, "in an hour at rest", 3600.0 / self.rest)?;
         (results.operator_cold, _) = self.cold(client, "operator", patience).await?;
         results.requests_of_a_new_operator = told(audit, "of a new operator", 1.0)?;
         (_, results.gateway_cold) = self.cold(client, "gateway", patience).await?;

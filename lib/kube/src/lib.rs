@@ -12,6 +12,9 @@ pub use events::{Events, last_said};
 pub use lease::Lease;
 pub use watch::WatchMetrics;
 
+/// The cause of a refusal that Kubernetes names where a namespace is being deleted.
+const ENDING: &str = "NamespaceTerminating";
+
 /// What can go wrong at the API server.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -123,5 +126,12 @@ impl Error {
         self.status().is_some_and(|status| {
             matches!(status.code, 400 | 422) || (status.code == 403 && status.reason == "Forbidden")
         })
+    }
+
+    /// Whether the API server takes nothing because the namespace is on its way out.
+    #[must_use]
+    pub fn is_ending(&self) -> bool {
+        let causes = self.status().and_then(|status| status.details.as_ref()).map(|details| &details.causes);
+        causes.is_some_and(|causes| causes.iter().any(|cause| cause.reason == ENDING))
     }
 }

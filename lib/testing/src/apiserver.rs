@@ -168,6 +168,11 @@ impl ApiServer {
         writes.map(|request| format!("{} {}", request.method, request.path)).collect()
     }
 
+    /// From now on nothing new can be made in the namespace, as while it is deleted.
+    pub fn end(&self, namespace: &str) {
+        self.inner.state.lock().end(namespace);
+    }
+
     /// Makes the next request of this method whose path contains `path` fail. Several are used up in order.
     pub fn fail(&self, method: &str, path: &str, code: u16, reason: &str, message: &str) {
         let answer = Answer::failure(code, reason, message);

@@ -28,7 +28,9 @@ pub(crate) async fn apply(
     for change in changes {
         match one(applier, keyring, function, change).await {
             Ok(problem) => problems.extend(problem),
-            Err(error) if error.is_refusal() => problems.push(refused(function, change, &error)),
+            Err(error) if error.is_refusal() && !error.is_ending() => {
+                problems.push(refused(function, change, &error))
+            }
             Err(error) => return Err(error),
         }
     }

@@ -23,6 +23,7 @@ use crate::{
     },
     rollout::VERIFIED,
     settings::Settings,
+    template,
 };
 
 /// What the spec asks for.
@@ -126,7 +127,7 @@ impl Design {
         });
         Self {
             revision: record.metadata.name.clone().unwrap_or_default(),
-            template: record.spec.template.clone(),
+            template: template::of(record),
             image: record.spec.image.clone(),
             package,
             slow: None,

@@ -89,17 +89,25 @@ impl Keyring {
         function: &Function,
         owners: &mut Owners,
     ) -> Result<(), Error> {
+        let known = owners.iter().filter_map(|(key, uid)| {
+            let function = self.stores.function(key)?;
+            (stays(&function) && function.metadata.uid.as_ref() == Some(uid)).then_some(function)
+        });
+        let mut all: Vec<Arc<Function>> = known.collect();
         let mut users: Vec<_> = self.users(secret).collect();
-        // It may be newer than what the store has.
-        users.retain(|user| user.metadata.uid != function.metadata.uid);
         users.sort_unstable_by(|one, other| one.metadata.uid.cmp(&other.metadata.uid));
-        users.truncate(OWNERS - 1);
-        let all: Vec<&Function> = std::iter::once(function).chain(users.iter().map(Arc::as_ref)).collect();
-        let manifest = design::key_secret(&self.settings, &secret.namespace, &secret.name, &all);
+        // It may be newer than what the store has.
+        for user in std::iter::once(Arc::new(function.clone())).chain(users) {
+            if all.len() < OWNERS && all.iter().all(|one| one.metadata.uid != user.metadata.uid) {
+                all.push(user);
+            }
+        }
+        let refer: Vec<&Function> = all.iter().map(Arc::as_ref).collect();
+        let manifest = design::key_secret(&self.settings, &secret.namespace, &secret.name, &refer);
         // Whatever becomes of it, it is not as it was.
         owners.clear();
         applier.apply(&manifest).await?;
-        owners.extend(all.into_iter().map(|one| (Key::of(one), one.uid().unwrap_or_default())));
+        owners.extend(all.iter().map(|one| (Key::of(one), one.uid().unwrap_or_default())));
         Ok(())
     }
 
@@ -112,14 +120,15 @@ impl Keyring {
         !owners.is_empty() && owners.iter().filter(there).count() * 2 >= owners.len()
     }
 
-    /// The functions whose instances are given that Secret.
-    fn users(&self, secret: &Key) -> impl Iterator<Item = Arc<Function>> {
+    /// The functions that may have instances, which are given that Secret.
+    fn users<'a>(&'a self, secret: &Key) -> impl Iterator<Item = Arc<Function>> + use<'a> {
         let Key { namespace, name } = secret.clone();
         let functions = self.stores.functions.state().into_iter();
         functions.filter(move |function| {
             function.metadata.namespace.as_deref() == Some(&namespace)
                 && stays(function)
                 && pod::key_secret(function.metadata.name.as_deref().unwrap_or_default()) == name
+                && !self.stores.deployments.of(&Key::of(function)).is_empty()
         })
     }
 }
@@ -169,10 +178,12 @@ mod tests {
             self.fill.put(&function(name));
             let function = self.stores.function(&Key::new("shop", name)).expect("a Function");
             self.keyring.share(&self.applier, &function, false).await.expect("a Secret");
+            self.fill.put(&deployment(name));
         }
 
         async fn goes(&mut self, name: &str) {
             self.fill.remove(&function(name));
+            self.fill.remove(&deployment(name));
             self.keyring.gone(&self.applier, &Key::new("shop", name)).await.expect("a Secret");
         }
 
@@ -193,6 +204,12 @@ mod tests {
     fn function(name: &str) -> Value {
         json!({"apiVersion": "flint.dev/v1alpha1", "kind": "Function",
             "metadata": {"name": name, "namespace": "shop", "uid": format!("uid-{name}")}, "spec": {"image": "cart:1"}})
+    }
+
+    fn deployment(function: &str) -> Value {
+        json!({"apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": {"name": format!("{function}-1"), "namespace": "shop", "labels": {"flint.dev/function": function}},
+            "spec": {"selector": {}, "template": {}}})
     }
 
     fn names(count: usize) -> Vec<String> {
@@ -239,6 +256,15 @@ mod tests {
         shop.comes("f1").await;
         shop.comes("f1").await;
         assert_eq!(shop.writes(), written + 1);
+    }
+
+    #[tokio::test]
+    async fn for_functions_that_never_started_no_secret_is_written() {
+        let mut shop = Namespace::new();
+        shop.fill.put(&function("f1"));
+        shop.fill.put(&function("f2"));
+        shop.goes("f2").await;
+        assert_eq!(shop.writes(), 0);
     }
 
     #[tokio::test]

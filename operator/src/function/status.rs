@@ -17,7 +17,7 @@ use super::{
     plan::{Plan, World},
     problem::{Problem, Stage},
 };
-use crate::package::Package;
+use crate::{package::Package, template};
 
 /// Name of the condition that sums up the others.
 pub(crate) const READY: &str = "Ready";
@@ -236,10 +236,12 @@ fn package(
 
 fn versions(world: &World, plan: &Plan) -> Vec<VersionStatus> {
     let version = |(number, revision): (&u32, &String)| {
-        let recorded = || world.record(revision).map(|record| &record.spec.template);
         let latest = plan.design.as_ref().ok().filter(|design| design.revision == *revision);
-        let template = latest.map(Design::template).or_else(recorded);
-        let (mode, timeout) = template.map(design::goes_by).unwrap_or_default();
+        let (mode, timeout) = match (latest, world.record(revision)) {
+            (Some(design), _) => design::goes_by(design.template()),
+            (None, Some(record)) => design::goes_by(&template::of(record)),
+            (None, None) => (None, None),
+        };
         VersionStatus { number: *number, revision: revision.clone(), mode, timeout }
     };
     plan.numbers.iter().map(version).collect()

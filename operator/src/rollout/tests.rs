@@ -85,7 +85,7 @@ fn an_old_one_at_zero_waits_for_the_new_one_to_prove_itself() {
 #[test]
 fn an_old_one_that_never_had_an_instance_has_nothing_to_lose() {
     let old = revision("old", 0, 0);
-    assert_eq!(moved(Some("old"), &[old.clone(), revision("new", 0, 0)]), "new");
+    assert_eq!(moved(Some("old"), &[old, revision("new", 0, 0)]), "new");
     // Its first start is under way: it may yet serve.
     assert_eq!(moved(Some("old"), &[revision("old", 1, 0), revision("new", 0, 0)]), "old");
 }

@@ -1,6 +1,6 @@
 //! The objects of the API server in memory, and what each verb does to them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use http::Method;
 use serde_json::{Map, Value, json};
@@ -18,6 +18,8 @@ pub(super) struct Answer {
 pub(super) struct State {
     version: u64,
     objects: BTreeMap<Path, Value>,
+    /// Namespaces that are on their way out.
+    ending: BTreeSet<String>,
     /// Every change so far: its version, where, what.
     log: Vec<(u64, Path, &'static str, Value)>,
 }
@@ -48,6 +50,20 @@ impl State {
     pub(super) fn put(&mut self, path: &Path, object: Value) -> u64 {
         self.store(path, object);
         self.version
+    }
+
+    pub(super) fn end(&mut self, namespace: &str) {
+        self.ending.insert(namespace.to_owned());
+    }
+
+    /// The refusal of anything new, where the namespace is on its way out.
+    fn ending(&self, path: &Path) -> Option<Answer> {
+        let namespace = path.namespace.as_ref().filter(|namespace| self.ending.contains(*namespace))?;
+        let message =
+            format!("unable to create new content in namespace {namespace} because it is being terminated");
+        let mut answer = Answer::failure(403, "Forbidden", &message);
+        answer.body["details"] = json!({"causes": [{"reason": "NamespaceTerminating", "message": message, "field": "metadata.namespace"}]});
+        Some(answer)
     }
 
     pub(super) fn remove(&mut self, path: &Path) -> u64 {
@@ -105,6 +121,9 @@ impl State {
         if self.objects.contains_key(&path) {
             return Answer::failure(409, "AlreadyExists", "an object of that name exists");
         }
+        if let Some(refusal) = self.ending(&path) {
+            return refusal;
+        }
         if let Some(namespace) = &path.namespace {
             body["metadata"]["namespace"] = json!(namespace);
         }
@@ -123,7 +142,10 @@ impl State {
     fn patch(&mut self, path: &Path, mut body: Value, apply: bool) -> Answer {
         let mut object = match self.objects.get(&path.object()) {
             Some(object) => object.clone(),
-            None if apply && path.subresource.is_none() => json!({}),
+            None if apply && path.subresource.is_none() => match self.ending(path) {
+                Some(refusal) => return refusal,
+                None => json!({}),
+            },
             None => return not_found(path),
         };
         if path.subresource.as_deref() == Some("status") {
