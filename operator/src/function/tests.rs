@@ -241,7 +241,9 @@ async fn a_revision_that_was_ready_once_says_so_and_is_ready_at_zero() {
     assert_eq!(cluster.condition("Ready").0, "True");
     assert_eq!(cluster.events(), ["RevisionCreated", "RevisionReady"]);
     cluster.fill.remove(&json!({"kind": "Pod", "metadata": {"name": format!("{revision}-1"), "namespace": "shop", "labels": {"flint.dev/function": "cart"}}}));
-    cluster.settle().await;
+    assert!(cluster.settle().await.is_empty(), "numbers are told once a second");
+    advance(Duration::from_secs(1)).await;
+    assert_eq!(cluster.settle().await, ["PATCH functions/cart/status"]);
     assert_eq!(
         (cluster.condition("Ready").0, cluster.function()["status"]["replicas"].clone()),
         ("True".into(), json!(0))
