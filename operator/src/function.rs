@@ -221,7 +221,14 @@ impl Context {
 
         self.must_lead()?;
         self.control.preparing.set(key, plan.preparing.clone());
-        let mut problems = apply::apply(&self.applier, &self.keyring, &world.function, &plan.changes).await?;
+        let applied = apply::apply(&self.applier, &self.keyring, &world.function, &plan.changes).await;
+        let mut problems = match applied {
+            Err(error) if error.is_ending() => {
+                self.ending.refused(&key.namespace);
+                return Ok(Action::requeue(ending::TRY_AGAIN));
+            }
+            applied => applied?,
+        };
         problems.extend(schedules::problem(&world.function));
 
         let status = status::status(&world, &plan, &problems);

@@ -234,8 +234,8 @@ async fn a_revision_that_was_ready_once_says_so_and_is_ready_at_zero() {
         [
             "PATCH deployments/cart-…",
             "PATCH functions/cart/status",
-            "PATCH revisions/cart-…/status",
-            "POST events"
+            "POST events",
+            "PATCH revisions/cart-…/status"
         ]
     );
     assert_eq!(cluster.condition("Ready").0, "True");
