@@ -31,7 +31,7 @@ pub(crate) fn link(name: &str, target: &str) -> Entry {
 }
 
 pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut compressed = GzEncoder::new(Vec::new(), Compression::fast());
+    let mut compressed = GzEncoder::new(Vec::new(), Compression::default());
     compressed.write_all(bytes).unwrap();
     compressed.finish().unwrap()
 }
