@@ -31,7 +31,7 @@ scaling: {scaleToZeroAfter: 5m}
 ";
 
 /// What differs from run to run, in the order in which it is replaced.
-const CHANGING: [(&str, &str); 21] = [
+const CHANGING: [(&str, &str); 22] = [
     (r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", "REQUEST"),
     (r"sha256:[0-9a-f]{64}", "DIGEST"),
     (r"\bhello-[0-9a-f]{8}-[0-9a-z]{8,10}-[0-9a-z]{5}\b", "INSTANCE"),
@@ -48,6 +48,7 @@ const CHANGING: [(&str, &str); 21] = [
     (r"\bTIME [0-9a-z]{5} [0-9a-f]{8}\b", "TIME POD ID"),
     (r"initMs: [0-9.]+", "initMs: N"),
     (r"\bbytes: \d+", "bytes: N"),
+    (r"\b\d+ bytes\b", "N bytes"),
     (r"\b\d+(\.\d+)? ?(ms|µs|MB|MiB|KiB|GiB|B)\b", "N $2"),
     (r"\b\d+d ?\d*h?\b|\b\d+h ?\d*m?\b|\b\d+m ?\d*s?\b|\b\d+(\.\d+)? ?s\b", "AGE"),
     (r"\b\d+\.\d+/s", "RATE"),
