@@ -6,3 +6,4 @@ pub mod https;
 pub mod registry;
 pub mod s3;
 pub mod upstream;
+mod whole;

@@ -4,19 +4,18 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    convert::Infallible,
     net::{Ipv4Addr, SocketAddr},
     sync::Arc,
 };
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Full};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
+use http_body_util::Full;
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 use tokio::{net::TcpListener, task::JoinHandle};
+
+use crate::whole::serve;
 
 /// A listening registry; it ends when dropped.
 pub struct Registry {
@@ -50,7 +49,10 @@ impl Registry {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("loopback");
         let address = listener.local_addr().expect("an address");
         let shelf = Arc::<Mutex<Shelf>>::default();
-        let task = tokio::spawn(serve(listener, Arc::clone(&shelf)));
+        let task = tokio::spawn({
+            let shelf = Arc::clone(&shelf);
+            serve(listener, move |request| shelf.lock().answer(request))
+        });
         Self { address, shelf, task }
     }
 
@@ -105,26 +107,6 @@ impl Registry {
 impl Drop for Registry {
     fn drop(&mut self) {
         self.task.abort();
-    }
-}
-
-async fn serve(listener: TcpListener, shelf: Arc<Mutex<Shelf>>) {
-    loop {
-        let Ok((stream, _)) = listener.accept().await else { continue };
-        let shelf = Arc::clone(&shelf);
-        tokio::spawn(async move {
-            let service = service_fn(|request: Request<Incoming>| {
-                let shelf = Arc::clone(&shelf);
-                async move {
-                    let (head, body) = request.into_parts();
-                    let body =
-                        body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-                    let answer = shelf.lock().answer(&Request::from_parts(head, body));
-                    Ok::<_, Infallible>(answer)
-                }
-            });
-            let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
-        });
     }
 }
 

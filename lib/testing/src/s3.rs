@@ -5,19 +5,18 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    convert::Infallible,
     net::{Ipv4Addr, SocketAddr},
     sync::Arc,
 };
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Full};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
+use http_body_util::Full;
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 use tokio::{net::TcpListener, task::JoinHandle};
+
+use crate::whole::serve;
 
 /// A listening server; it ends when dropped.
 pub struct S3 {
@@ -57,7 +56,10 @@ impl S3 {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("loopback");
         let address = listener.local_addr().expect("an address");
         let shelf = Arc::<Mutex<Shelf>>::default();
-        let task = tokio::spawn(serve(listener, Arc::clone(&shelf)));
+        let task = tokio::spawn({
+            let shelf = Arc::clone(&shelf);
+            serve(listener, move |request| shelf.lock().answer(request))
+        });
         Self { address, shelf, task }
     }
 
@@ -85,26 +87,6 @@ impl S3 {
 impl Drop for S3 {
     fn drop(&mut self) {
         self.task.abort();
-    }
-}
-
-async fn serve(listener: TcpListener, shelf: Arc<Mutex<Shelf>>) {
-    loop {
-        let Ok((stream, _)) = listener.accept().await else { continue };
-        let shelf = Arc::clone(&shelf);
-        tokio::spawn(async move {
-            let service = service_fn(|request: Request<Incoming>| {
-                let shelf = Arc::clone(&shelf);
-                async move {
-                    let (head, body) = request.into_parts();
-                    let body =
-                        body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-                    let answer = shelf.lock().answer(&Request::from_parts(head, body));
-                    Ok::<_, Infallible>(answer)
-                }
-            });
-            let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
-        });
     }
 }
 
