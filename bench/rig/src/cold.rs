@@ -16,10 +16,11 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::{
+    audit::Audit,
     cluster::{Url, call, client, milliseconds, none, waiting},
     copies::Copies,
     floor::{Floor, FloorImage},
-    phases::{Account, AuditLog, Start},
+    phases::{Account, Asked, Start},
     plot::Figure,
     report::{Machine, Report, Times, now},
 };
@@ -113,14 +114,15 @@ impl Cold {
         let patience = self.patience();
         let namespace = &self.function_namespace;
         // What came from a pool has no start of its own in the logs.
-        let audit_log = self.audit_log.as_deref().filter(|_| !self.pool).map(AuditLog::begin).transpose()?;
+        let audit_log = self.audit_log.clone().filter(|_| !self.pool);
+        let audit = audit_log.map(|log| Audit::follow(log, Asked::new(namespace))).transpose()?;
         let copies = Copies::make(&client, namespace, &self.function_name, self.copies, patience).await?;
         let floor = Floor::make(&client, namespace, &self.floor, patience).await?;
         let outcome = self.rounds(&client, &copies, &floor).await;
         floor.remove().await?;
         copies.remove().await?;
         let Rounds { runtime, flint, second, floor: plain, from_pool, starts } = outcome?;
-        let account = audit_log.map(|log| log.account(namespace, &starts)).transpose()?;
+        let account = audit.map(|audit| audit.with(|asked| asked.account(&starts))).transpose()?;
         let (flint_ms, floor_ms) = (Times::of_samples(&flint), Times::of_samples(&plain));
         let second_ms = Times::of_samples(&second);
         println!("\n{:20} {:>8} {:>8} {:>8} {:>8}", "ms", "p50", "p95", "min", "max");

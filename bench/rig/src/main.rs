@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 
 mod apply;
 mod attack;
+mod audit;
 mod backend;
 mod bootstrap;
 mod burst;

@@ -2,17 +2,12 @@
 //!
 //! Both have the machine's clock. The phases follow each other without a gap, so that they add up to what the client measured.
 
-use std::{
-    fs::File,
-    io::{BufRead, BufReader, Seek, SeekFrom},
-    path::{Path, PathBuf},
-};
+use std::collections::BTreeMap;
 
-use anyhow::Context;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::report::Times;
+use crate::{audit::Gathered, report::Times};
 
 /// What the phases are called, in their order.
 const NAMES: [&str; 9] = [
@@ -27,10 +22,10 @@ const NAMES: [&str; 9] = [
     "the announcement, the request and its answer",
 ];
 
-/// The API server's audit log, from where it was when the run began.
-pub(crate) struct AuditLog {
-    path: PathBuf,
-    from: u64,
+/// What the API server was asked for in a namespace.
+pub(crate) struct Asked {
+    namespace: String,
+    events: Vec<Event>,
 }
 
 /// One start, as the client saw it, and what the instance logged.
@@ -57,8 +52,8 @@ pub(crate) struct Account {
     phases: Vec<Phase>,
     /// Milliseconds of each phase, the slowest start first.
     slowest: Vec<Vec<f64>>,
-    /// Starts of which something was not found in the logs.
-    unaccounted: usize,
+    /// Starts that are not in it, by what of them is not in the logs.
+    unaccounted: BTreeMap<&'static str, usize>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -91,51 +86,43 @@ struct Line {
 /// As many of the slowest starts are told one by one.
 const SLOWEST: usize = 10;
 
-// === impl AuditLog ===
+// === impl Asked ===
 
-impl AuditLog {
-    /// From here on.
-    pub(crate) fn begin(path: &Path) -> anyhow::Result<Self> {
-        let from =
-            std::fs::metadata(path).with_context(|| format!("{} cannot be read", path.display()))?.len();
-        Ok(Self { path: path.to_owned(), from })
+impl Asked {
+    pub(crate) fn new(namespace: &str) -> Self {
+        Self { namespace: namespace.to_owned(), events: Vec::new() }
     }
 
-    /// Puts the starts of functions of a namespace on one line of time.
-    pub(crate) fn account(&self, namespace: &str, starts: &[Start]) -> anyhow::Result<Account> {
-        let events = self.events(namespace)?;
-        let mut rows: Vec<[f64; NAMES.len()]> =
-            starts.iter().filter_map(|start| row(start, &events)).collect();
+    /// Puts the starts of functions of the namespace on one line of time.
+    pub(crate) fn account(&mut self, starts: &[Start]) -> Account {
+        self.events.sort_by_key(|event| event.request_received_timestamp);
+        let (mut rows, mut unaccounted) = (Vec::new(), BTreeMap::new());
+        for start in starts {
+            match row(start, &self.events) {
+                Ok(row) => rows.push(row),
+                Err(Missing(what)) => *unaccounted.entry(what).or_insert(0) += 1,
+            }
+        }
         let phases = NAMES.iter().enumerate().map(|(column, &name)| {
             let samples: Vec<f64> = rows.iter().map(|row| row[column]).collect();
             Phase { name, ms: Times::of_samples(&samples) }
         });
         let phases = phases.collect();
-        let unaccounted = starts.len() - rows.len();
         rows.sort_by(|one, other| other.iter().sum::<f64>().total_cmp(&one.iter().sum()));
         let slowest = rows.iter().take(SLOWEST).map(|row| row.to_vec()).collect();
-        Ok(Account { phases, slowest, unaccounted })
+        Account { phases, slowest, unaccounted }
     }
+}
 
-    fn events(&self, namespace: &str) -> anyhow::Result<Vec<Event>> {
-        let mut file = File::open(&self.path)?;
-        // Shorter than it was: another file was begun, and what is missing is unaccounted for.
-        let from = if file.metadata()?.len() < self.from { 0 } else { self.from };
-        file.seek(SeekFrom::Start(from))?;
-        let mut events = Vec::new();
-        for line in BufReader::new(file).lines() {
-            let line = line?;
-            if !line.contains(namespace) {
-                continue;
-            }
-            // The last line may not be whole yet.
-            let Ok(event) = serde_json::from_str::<Event>(&line) else { continue };
-            if event.object_ref.as_ref().is_some_and(|object| object.namespace == namespace) {
-                events.push(event);
-            }
+impl Gathered for Asked {
+    fn line(&mut self, line: &str) {
+        if !line.contains(&self.namespace) {
+            return;
         }
-        events.sort_by_key(|event| event.request_received_timestamp);
-        Ok(events)
+        let Ok(event) = serde_json::from_str::<Event>(line) else { return };
+        if event.object_ref.as_ref().is_some_and(|object| object.namespace == self.namespace) {
+            self.events.push(event);
+        }
     }
 }
 
@@ -153,17 +140,17 @@ impl Account {
             let row: Vec<String> = row.iter().map(|ms| format!("{ms:7.1}")).collect();
             println!("{}", row.join(" "));
         }
-        if self.unaccounted > 0 {
-            println!(
-                "{} starts are not in the account: something of them is not in the logs",
-                self.unaccounted
-            );
+        for (what, starts) in &self.unaccounted {
+            println!("{starts} starts are not in the account: {what} is not in the logs");
         }
     }
 }
 
-/// The phases of one start; none where one of its marks is missing.
-fn row(start: &Start, events: &[Event]) -> Option<[f64; NAMES.len()]> {
+/// A mark of a start that is not in the logs.
+struct Missing(&'static str);
+
+/// The phases of one start.
+fn row(start: &Start, events: &[Event]) -> Result<[f64; NAMES.len()], Missing> {
     let find = |verb: &str, resource: &str, subresource: &str, name: Option<&str>| {
         events.iter().find(|event| {
             let Some(object) = &event.object_ref else { return false };
@@ -174,15 +161,16 @@ fn row(start: &Start, events: &[Event]) -> Option<[f64; NAMES.len()]> {
                 && event.request_received_timestamp <= start.answered
         })
     };
-    let scale = find("patch", "deployments", "scale", None)?;
-    let created = find("create", "pods", "", None)?;
-    let bound = find("create", "pods", "binding", Some(&start.pod))?;
+    let scale = find("patch", "deployments", "scale", None).ok_or(Missing("its scale"))?;
+    let created = find("create", "pods", "", None).ok_or(Missing("its pod"))?;
+    let bound =
+        find("create", "pods", "binding", Some(&start.pod)).ok_or(Missing("where its pod was bound"))?;
     let line = |message: &str| {
         let lines = start.log.lines().filter_map(|line| serde_json::from_str::<Line>(line).ok());
         lines.into_iter().find(|line| line.message == message)
     };
-    let listening = line("listening")?;
-    let ready = line("ready")?;
+    let listening = line("listening").ok_or(Missing("that it listened"))?;
+    let ready = line("ready").ok_or(Missing("that it was ready"))?;
     let first = listening.time - jiff::SignedDuration::from_secs_f64(listening.since_start_ms / 1000.0);
     let unpacked = line("package unpacked").map_or(listening.time, |line| line.time);
     let marks = [
@@ -201,7 +189,7 @@ fn row(start: &Start, events: &[Event]) -> Option<[f64; NAMES.len()]> {
     for (phase, pair) in row.iter_mut().zip(marks.windows(2)) {
         *phase = pair[1].duration_since(pair[0]).as_secs_f64() * 1000.0;
     }
-    Some(row)
+    Ok(row)
 }
 
 #[cfg(test)]
@@ -222,15 +210,14 @@ mod tests {
 
     #[test]
     fn the_phases_add_up_to_what_the_client_saw() {
-        let mut file = tempfile::NamedTempFile::new().unwrap();
-        let log = AuditLog::begin(file.path()).unwrap();
+        let mut asked = Asked::new("shop");
         for line in [
             event("patch", "deployments", "scale", "005000", "010000"),
             event("create", "pods", "", "030000", "035000"),
             event("create", "pods", "binding", "040000", "045000"),
             "{\"half a line".to_owned(),
         ] {
-            std::io::Write::write_all(&mut file, format!("{line}\n").as_bytes()).unwrap();
+            asked.line(&line);
         }
         let line = |millis: u32, message: &str| {
             let time = format!("2026-01-01T00:00:00.{millis:03}Z");
@@ -242,11 +229,11 @@ mod tests {
             pod: "pod-1".into(),
             log: [line(152, "listening"), line(160, "package unpacked"), line(180, "ready")].join("\n"),
         };
-        let account = log.account("shop", std::slice::from_ref(&start)).unwrap();
+        let account = asked.account(std::slice::from_ref(&start));
         let row = &account.slowest[0];
         assert_eq!(row, &[5.0, 5.0, 20.0, 5.0, 10.0, 105.0, 10.0, 20.0, 20.0]);
         assert_eq!(row.iter().sum::<f64>(), 200.0);
         let without = Start { log: String::new(), ..start };
-        assert_eq!(log.account("shop", &[without]).unwrap().unaccounted, 1);
+        assert_eq!(asked.account(&[without]).unaccounted, BTreeMap::from([("that it listened", 1)]));
     }
 }

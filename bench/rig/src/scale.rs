@@ -18,15 +18,16 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use crate::{
+    audit::Audit,
     cluster::{Url, client},
     plot::{Figure, Shape},
     report::{Machine, Report, Times, now},
 };
 
-mod audit;
+mod asked;
 mod watched;
 
-use audit::Audit;
+use asked::Counts;
 pub(crate) use watched::is_known;
 use watched::{Part, Settled, at_once};
 
@@ -119,7 +120,7 @@ impl Scale {
             .create(&PostParams::default(), &namespace)
             .await
             .context("the namespace is there already: delete it, or give another by --namespace")?;
-        let audit = self.audit_log.clone().map(Audit::follow).transpose()?;
+        let audit = self.audit_log.clone().map(|log| Audit::follow(log, Counts::new())).transpose()?;
         let outcome = self.measure(&client, audit.as_ref()).await;
         let deleted = self.delete(&client, audit.as_ref()).await;
         let mut results = outcome?;
@@ -135,7 +136,7 @@ impl Scale {
         Report { benchmark: "scale", date: now(), machine, results }.write_with(&self.results, &[figure])
     }
 
-    async fn measure(&self, client: &Client, audit: Option<&Audit>) -> anyhow::Result<Results> {
+    async fn measure(&self, client: &Client, audit: Option<&Audit<Counts>>) -> anyhow::Result<Results> {
         let mut results = Results { functions: self.functions, ..Results::default() };
         let patience = Duration::from_secs_f64(self.patience);
         let settled = Settled::watch(client, &self.namespace);
@@ -146,7 +147,7 @@ impl Scale {
         results.requests_at_rest_per_hour = told(audit, "in an hour at rest", 3600.0 / self.rest)?;
         results.change_ms = Some(self.changes(client).await?);
         self.wait_for_rest(&settled, patience).await?;
-        let _of_the_changes = audit.map(Audit::take).transpose()?;
+        let _of_the_changes = audit.map(|audit| audit.with(std::mem::take)).transpose()?;
         (results.operator_cold, _) = self.cold(client, "operator", patience).await?;
         results.requests_of_a_new_operator = told(audit, "of a new operator", 1.0)?;
         (_, results.gateway_cold) = self.cold(client, "gateway", patience).await?;
@@ -239,9 +240,9 @@ impl Scale {
     async fn delete(
         &self,
         client: &Client,
-        audit: Option<&Audit>,
+        audit: Option<&Audit<Counts>>,
     ) -> anyhow::Result<(Phase, Vec<(String, f64)>)> {
-        let _of_before = audit.map(Audit::take).transpose()?;
+        let _of_before = audit.map(|audit| audit.with(std::mem::take)).transpose()?;
         let namespaces: Api<Namespace> = Api::all(client.clone());
         let (before, patience) = (Snapshot::take()?, Duration::from_secs_f64(self.patience));
         namespaces.delete(&self.namespace, &DeleteParams::default()).await.context("the namespace stays")?;
@@ -323,9 +324,10 @@ impl Scale {
 }
 
 /// What Flint's programs asked the API server for since that was told last, times `factor`.
-fn told(audit: Option<&Audit>, when: &str, factor: f64) -> anyhow::Result<Vec<(String, f64)>> {
+fn told(audit: Option<&Audit<Counts>>, when: &str, factor: f64) -> anyhow::Result<Vec<(String, f64)>> {
     let Some(audit) = audit else { return Ok(Vec::new()) };
-    let counts: Vec<_> = audit.take()?.into_iter().map(|(what, count)| (what, count * factor)).collect();
+    let counts: Vec<_> =
+        audit.with(std::mem::take)?.into_iter().map(|(what, count)| (what, count * factor)).collect();
     println!("requests to the API server {when}:");
     for (what, count) in &counts {
         let digits = if *count < 10.0 { 3 } else { 0 };
