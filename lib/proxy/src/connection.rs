@@ -10,10 +10,13 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue};
 use tokio::{sync::Notify, time::Instant};
 
-use crate::activity::{Activity, Clock};
+use crate::{
+    activity::{Activity, Clock},
+    stock::{Block, Spares},
+};
 
 /// How often connections are looked at. Their limits are seconds, so that half of one is precise enough.
 const SWEEP: Duration = Duration::from_millis(500);
@@ -93,6 +96,12 @@ pub(crate) struct Connections {
     first: Notify,
     /// Told when one ends: the acceptor waits for room, the drain for the last, and both may at once.
     changed: Rc<Notify>,
+    /// What requests are read into.
+    pub(crate) block: Block,
+    /// What answers are written in.
+    pub(crate) runs: Spares<Vec<u8>>,
+    /// Maps of answers that are sent, to be requests'.
+    pub(crate) maps: Spares<HeaderMap>,
 }
 
 // === impl Limits ===
@@ -231,6 +240,9 @@ impl Connections {
             date: Cell::new(date(SystemTime::now())),
             first: Notify::new(),
             changed,
+            block: Block::default(),
+            runs: Spares::default(),
+            maps: Spares::default(),
         })
     }
 

@@ -22,7 +22,7 @@ use std::{
 };
 
 use bytes::BytesMut;
-use http::{HeaderMap, Method, Response};
+use http::{Method, Response};
 use http_body::Body as HttpBody;
 use tokio::io::AsyncWriteExt;
 
@@ -55,8 +55,6 @@ struct Lane<'a, T> {
     buffer: BytesMut,
     outline: Outline,
     outgoing: Outgoing,
-    /// The map of the last answer's fields, to be the next request's.
-    spare: HeaderMap,
 }
 
 /// What comes next on a connection.
@@ -70,7 +68,7 @@ enum Next {
     Gone,
 }
 
-/// Bytes that are asked for at a time: a usual head fits ten times, and ten thousand idle connections hold 40 MiB.
+/// Bytes that are asked for at a time where a head or a body goes on.
 const READ: usize = 4096;
 /// The most reads that a request may come in. Each looks at all of its head again, which a client must not make a burden.
 const READS: usize = 4;
@@ -90,15 +88,14 @@ pub(crate) async fn serve<H: Handler, T: Transport>(
         io,
         connection,
         connections,
-        buffer: BytesMut::with_capacity(READ),
+        buffer: BytesMut::new(),
         outline: Outline::default(),
         outgoing: Outgoing::default(),
-        spare: HeaderMap::new(),
     };
     let mut first = true;
     loop {
         let request = match lane.next().await {
-            Next::Request => lane.outline.take(&mut lane.buffer, std::mem::take(&mut lane.spare)),
+            Next::Request => lane.outline.take(&mut lane.buffer, connections.maps.take()),
             Next::Head | Next::ToHyper => None,
             Next::End => return lane.end().await,
             Next::Gone => return Left::Over,
@@ -131,11 +128,13 @@ pub(crate) async fn serve<H: Handler, T: Transport>(
 impl<T: Transport> Lane<'_, T> {
     /// Waits for the next request.
     async fn next(&mut self) -> Next {
-        if self.outline.body() > READ {
-            // What room a long body took is not kept for the next head.
-            self.buffer = BytesMut::from(&self.buffer[..]);
-        }
-        if !self.buffer.is_empty() {
+        if self.buffer.is_empty() {
+            self.buffer = BytesMut::new();
+        } else {
+            if self.outline.body() > READ {
+                // What room a long body took is not kept for the next head.
+                self.buffer = BytesMut::from(&self.buffer[..]);
+            }
             // It was sent ahead, and its time begins now.
             self.connection.activity.received();
         }
@@ -162,15 +161,16 @@ impl<T: Transport> Lane<'_, T> {
                 Seen::Request => return Poll::Ready(Next::Request),
                 Seen::Odd => return Poll::Ready(Next::ToHyper),
                 Seen::Head | Seen::Body(_) if *reads >= READS => return Poll::Ready(Next::ToHyper),
-                // A read into what little is left would be a system call for little.
-                Seen::Head if self.buffer.capacity() - self.buffer.len() < READ / 4 => READ,
-                Seen::Head => 0,
+                Seen::Head => READ,
                 Seen::Body(missing) => missing,
             };
-            if room > 0 {
+            let read = if self.buffer.is_empty() {
+                let io = &mut *self.io;
+                self.connections.block.read(&mut self.buffer, |block| io.poll_fill(cx, block))
+            } else {
                 self.buffer.reserve(room);
-            }
-            let read = self.io.poll_fill(cx, &mut self.buffer);
+                self.io.poll_fill(cx, &mut self.buffer)
+            };
             *reads += usize::from(!self.buffer.is_empty());
             match (read, seen) {
                 (Poll::Ready(Ok(1..)), _) => {}
@@ -204,13 +204,17 @@ impl<T: Transport> Lane<'_, T> {
     {
         let (mut parts, body) = response.into_parts();
         let keep = self.outline.keeps() && !self.connection.is_ending();
+        self.outgoing.begin(self.connections.runs.take());
         let begun = Answer::begin(&parts, body, to_head, keep, &self.connections.date(), &mut self.outgoing);
         if parts.headers.capacity() <= USUAL_FIELDS {
             parts.headers.clear();
-            self.spare = parts.headers;
+            self.connections.maps.keep(parts.headers);
         }
         let mut answer = begun?;
         poll_fn(|cx| answer.poll(cx, self.io, &mut self.outgoing)).await?;
+        if let Some(run) = self.outgoing.end() {
+            self.connections.runs.keep(run);
+        }
         Ok(answer.keeps())
     }
 

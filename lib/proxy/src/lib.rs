@@ -63,6 +63,7 @@ mod pool;
 mod replay;
 mod send;
 mod serve;
+mod stock;
 mod target;
 mod timeout;
 mod unreadable;

@@ -10,7 +10,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use crate::{endpoint::Endpoint, timeout::Timers, upstream::Upstream};
+use crate::{endpoint::Endpoint, stock::Block, timeout::Timers, upstream::Upstream};
 
 /// How connections to instances are kept.
 #[derive(Clone, Debug)]
@@ -45,6 +45,8 @@ pub(crate) struct Shared {
     pub(crate) timers: Timers,
     /// Where heads of requests are written before they are sent.
     pub(crate) scratch: RefCell<Vec<u8>>,
+    /// What answers are read into.
+    pub(crate) block: Block,
     /// Sweeps so far.
     age: Cell<u64>,
     /// Nothing is open, so nothing is swept.
@@ -87,6 +89,7 @@ impl Pool {
             config,
             timers,
             scratch: RefCell::default(),
+            block: Block::default(),
             age: Cell::new(0),
             resting: Cell::new(false),
             opened: Rc::default(),

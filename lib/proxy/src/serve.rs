@@ -85,7 +85,8 @@ pub(crate) async fn serve<H: Handler, T: Transport>(
     let mut io = ClientIo::new(stream, Arc::clone(&connection.activity), H::unreadable);
     let left = until_dropped(&connection, lane::serve(&mut io, &handler, &connection, connections)).await;
     if let Some(lane::Left::ToHyper { first }) = left {
-        serve_by_hyper(io, handler, connection, connections, first).await;
+        // What it needs is many times what the lane does.
+        Box::pin(serve_by_hyper(io, handler, connection, connections, first)).await;
     }
 }
 

@@ -36,6 +36,7 @@ use crate::{
     pool::Shared,
     replay::Recall,
     send::NotSentReason,
+    stock::Block,
     wire::Wire,
 };
 
@@ -139,6 +140,11 @@ impl Upstream {
     /// Room for a request's head while it is written.
     pub(crate) fn scratch(&self) -> RefMut<'_, Vec<u8>> {
         self.pool.scratch.borrow_mut()
+    }
+
+    /// What answers are read into.
+    pub(crate) fn block(&self) -> &Block {
+        &self.pool.block
     }
 
     /// Our own connection used last that is still open.

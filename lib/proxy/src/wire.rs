@@ -29,6 +29,7 @@ use self::body::{Decoder, Piece};
 use crate::{
     body::{Body, BodyError},
     send::{Fault, SendError},
+    stock::Block,
     upstream::{Open, Upstream},
 };
 
@@ -104,7 +105,7 @@ struct Unsent {
     whole: bool,
 }
 
-/// Bytes that are asked for at a time. An answer with a small body fits, and ten thousand idle connections hold 40 MiB.
+/// Bytes that are asked for at a time where a head goes on.
 const READ: usize = 4096;
 /// The same while a long body streams: fewer system calls, and what a socket holds by default.
 const READ_LONG: usize = 64 * 1024;
@@ -119,7 +120,7 @@ impl Wire {
     pub(crate) fn new(stream: TcpStream, open: Open, expires: u64) -> Box<Self> {
         Box::new(Self {
             stream,
-            buffer: BytesMut::with_capacity(READ),
+            buffer: BytesMut::new(),
             unsent: None,
             expires,
             idle_since: 0,
@@ -190,6 +191,15 @@ impl Wire {
         Poll::Ready(Ok(()))
     }
 
+    /// Reads what has come of an answer's head, the first of it into the block; 0 is the end of the connection.
+    fn poll_begin(&mut self, cx: &mut Context<'_>, block: &Block) -> Poll<io::Result<usize>> {
+        if !self.buffer.is_empty() {
+            return self.poll_read(cx, READ);
+        }
+        let stream = &mut self.stream;
+        block.read(&mut self.buffer, |free| std::pin::pin!(stream.read_buf(free)).poll(cx))
+    }
+
     /// Reads what has come; 0 is the end of the connection.
     fn poll_read(&mut self, cx: &mut Context<'_>, size: usize) -> Poll<io::Result<usize>> {
         // A read into what little is left would be a system call for little.
@@ -234,7 +244,7 @@ impl Exchange {
             _ => None,
         };
         loop {
-            let read = match wire.poll_read(cx, READ) {
+            let read = match wire.poll_begin(cx, self.upstream.block()) {
                 Poll::Ready(read) => read,
                 Poll::Pending => match sending.take() {
                     // It takes nothing more and has said nothing.
@@ -363,9 +373,8 @@ impl Rest {
 fn release(mut wire: Box<Wire>, upstream: &Upstream, keep: bool) {
     // Bytes after the answer's end are somebody's mistake, and an answer before the request's end leaves the rest unwanted.
     if keep && wire.buffer.is_empty() && wire.unsent.is_none() {
-        if wire.buffer.capacity() > READ {
-            wire.buffer = BytesMut::with_capacity(READ);
-        }
+        // One that is idle holds no part of a block.
+        wire.buffer = BytesMut::new();
         upstream.keep_wire(wire);
     }
 }

@@ -55,7 +55,7 @@ pub(super) enum Cut {
     Io(#[from] io::Error),
 }
 
-/// Room that is kept for the next answer.
+/// Room that is kept for other answers.
 const USUAL: usize = 4096;
 
 // === impl Answer ===
@@ -176,6 +176,17 @@ where
 // === impl Outgoing ===
 
 impl Outgoing {
+    /// Room for another answer, when the last one is sent.
+    pub(super) fn begin(&mut self, run: Vec<u8>) {
+        self.run = run;
+    }
+
+    /// All of the answer is sent: its room, where it is worth keeping.
+    pub(super) fn end(&mut self) -> Option<Vec<u8>> {
+        let run = std::mem::take(&mut self.run);
+        (run.capacity() <= USUAL).then_some(run)
+    }
+
     fn has_room(&self) -> bool {
         self.data.is_empty() && self.after.is_empty() && self.run.len() < JOINED
     }
@@ -212,9 +223,6 @@ impl Outgoing {
         }
         self.run.clear();
         self.sent = 0;
-        if self.run.capacity() > USUAL {
-            self.run = Vec::new();
-        }
         Poll::Ready(Ok(()))
     }
 
