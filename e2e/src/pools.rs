@@ -3,7 +3,7 @@
 use flint_api::Runtime;
 use k8s_openapi::api::core::v1::{Namespace as KubeNamespace, Pod};
 use kube::{Api, ResourceExt, api::ListParams};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{Namespace, eventually, functions::PATIENCE};
 
@@ -12,12 +12,23 @@ use crate::{Namespace, eventually, functions::PATIENCE};
 /// # Panics
 /// When the API server refuses.
 pub async fn pooled(namespace: &Namespace, base: &str, size: u32) -> String {
+    pooled_with(namespace, base, size, &Value::Null).await
+}
+
+/// The same with resources of its own; null leaves those that it has.
+///
+/// # Panics
+/// When the API server refuses.
+pub async fn pooled_with(namespace: &Namespace, base: &str, size: u32, resources: &Value) -> String {
     let client = namespace.cluster.client.clone();
     let runtime = Api::<Runtime>::all(client.clone()).get(base).await.expect("the chart's Runtime");
     let owner = Api::<KubeNamespace>::all(client).get(&namespace.name).await.expect("the namespace");
     let name = format!("{base}-{}", namespace.name);
     let mut spec = serde_json::to_value(&runtime.spec).expect("JSON");
     spec["pool"]["size"] = json!(size);
+    if !resources.is_null() {
+        spec["resources"] = resources.clone();
+    }
     let object = json!({
         "apiVersion": "flint.dev/v1alpha1", "kind": "Runtime",
         "metadata": {"name": name, "ownerReferences": [{

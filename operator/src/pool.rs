@@ -26,6 +26,7 @@ mod metrics;
 mod plan;
 mod pod;
 mod record;
+mod resize;
 mod tickets;
 
 pub(crate) use claims::{Bridge, Claims};

@@ -170,6 +170,7 @@ async fn the_operator_does_what_is_written_and_nothing_else() {
         ("apps", "deployments/scale", "patch"),
         ("", "pods", "patch"),
         ("", "pods", "delete"),
+        ("", "pods/resize", "patch"),
         ("events.k8s.io", "events", "list"),
     ] {
         done.insert((group.into(), resource.into(), verb.into()));

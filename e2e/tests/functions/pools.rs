@@ -6,7 +6,7 @@ use flint_e2e::{
     eventually,
     functions::PATIENCE,
     namespace::with_namespace,
-    pools::{labelled, pooled, waiting},
+    pools::{labelled, pooled, pooled_with, waiting},
 };
 use futures::future::join_all;
 use kube::ResourceExt;
@@ -142,6 +142,51 @@ async fn a_function_that_needs_what_a_pool_lacks_starts_as_ever_and_says_why() {
         waiting(&namespace, 1).await;
         assert_eq!(function.get("/").await.status, 200);
         assert!(labelled(&namespace, "flint.dev/from-pool").await.is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_pod_from_the_pool_is_resized_to_what_its_function_asks_for() {
+    with_namespace("pool-resize", |namespace| async move {
+        let resources = |cpu: &str, memory: &str| {
+            json!({"requests": {"cpu": "20m", "memory": "32Mi"}, "limits": {"cpu": cpu, "memory": memory}})
+        };
+        let runtime = pooled_with(&namespace, "python3.11", 1, &resources("1", "256Mi")).await;
+        let function = |name: &str, asked: &serde_json::Value| {
+            namespace.function(name).python(WHO).set("runtime", json!(runtime)).set("resources", asked.clone())
+        };
+        let (less, more) = (resources("500m", "128Mi"), resources("500m", "512Mi"));
+        let [less, more] = [function("less", &less).apply().await, function("more", &more).apply().await];
+        for function in [&less, &more] {
+            function.ready().await;
+            function.zero().await;
+        }
+        waiting(&namespace, 1).await;
+        assert_eq!(less.get("/").await.status, 200);
+        eventually("the function's resources", PATIENCE, || async {
+            let pods = namespace.pods("less").await;
+            let from_pool = pods.iter().find(|pod| pod.labels().contains_key("flint.dev/from-pool"));
+            let pod = from_pool.ok_or("no pod from the pool")?;
+            // What kubelet has done, not what was asked of it.
+            let statuses = pod.status.as_ref().and_then(|status| status.container_statuses.as_deref());
+            let actual = statuses.and_then(|statuses| statuses.first()?.resources.clone()).unwrap_or_default();
+            let limits = actual.limits.unwrap_or_default();
+            let limit = |name: &str| limits.get(name).map(|quantity| quantity.0.as_str());
+            if (limit("cpu"), limit("memory")) == (Some("500m"), Some("128Mi")) {
+                Ok(())
+            } else {
+                Err("other limits")
+            }
+        })
+        .await;
+        assert_eq!(less.get("/").await.status, 200, "it serves on");
+        let told = eventually("the event that says why", PATIENCE, || async {
+            let events = more.events().await;
+            events.iter().find(|(reason, _)| reason == "NoWarmStart").cloned().ok_or(events)
+        })
+        .await;
+        assert!(told.1.contains("memory limit"), "{told:?}");
     })
     .await;
 }

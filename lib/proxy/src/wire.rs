@@ -118,14 +118,7 @@ const USUAL_HEAD: usize = 16 * 1024;
 
 impl Wire {
     pub(crate) fn new(stream: TcpStream, open: Open, expires: u64) -> Box<Self> {
-        Box::new(Self {
-            stream,
-            buffer: BytesMut::new(),
-            unsent: None,
-            expires,
-            idle_since: 0,
-            _open: open,
-        })
+        Box::new(Self { stream, buffer: BytesMut::new(), unsent: None, expires, idle_since: 0, _open: open })
     }
 
     /// Whether an idle connection can take a request: the other end has not closed it, nor said anything unasked.

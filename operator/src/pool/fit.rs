@@ -12,6 +12,7 @@ use k8s_openapi::api::{
 };
 use serde_json::Value;
 
+use super::resize;
 use crate::function::pod::NAMESPACE_KEY;
 
 /// Why a pod of the pool will not do: the end of a sentence that begins with "It starts as an ordinary pod, because".
@@ -54,6 +55,15 @@ pub(crate) fn fit(
 
 fn template(deployment: &Deployment) -> Option<&PodTemplateSpec> {
     deployment.spec.as_ref().map(|spec| &spec.template)
+}
+
+/// What becomes of a claimed pod's resources: see [`resize::patches`].
+pub(crate) fn resizes(function: &Deployment, pool: &Deployment) -> Vec<Value> {
+    let container = |deployment| template(deployment).and_then(|template| only_container(template).ok());
+    match (container(function), container(pool)) {
+        (Some(ours), Some(pools)) => resize::patches(ours, pools),
+        _ => Vec::new(),
+    }
 }
 
 fn only_container(template: &PodTemplateSpec) -> Result<&Container, Misfit> {
@@ -108,23 +118,13 @@ fn same_container(ours: &Container, pools: &Container) -> Result<(), Misfit> {
         container.env = None;
         // What comes from elsewhere is looked at with the environment.
         container.env_from = None;
-        if let Some(limits) = container.resources.as_mut().and_then(|resources| resources.limits.as_mut()) {
-            limits.remove("ephemeral-storage");
-        }
-        if let Some(requests) = container.resources.as_mut().and_then(|resources| resources.requests.as_mut())
-        {
-            // Kubernetes makes it of the limit where there is none.
-            requests.remove("ephemeral-storage");
-        }
+        container.resources = None;
         json(&container)
     };
-    match differing(&rest(ours), &rest(pools)) {
-        None => Ok(()),
-        Some(field) if field == "resources" => {
-            Err("its resources are not the Runtime's, which the pool's pods have".to_owned())
-        }
-        Some(field) => Err(format!("its container has {field} of its own")),
+    if let Some(field) = differing(&rest(ours), &rest(pools)) {
+        return Err(format!("its container has {field} of its own"));
     }
+    resize::misfit(ours, pools).map_or(Ok(()), |misfit| Err(misfit.to_owned()))
 }
 
 fn environment(container: &Container, key_secret: &str, key: &str) -> Result<Vec<(String, String)>, Misfit> {
@@ -244,7 +244,7 @@ mod tests {
             (|t| t["spec"]["serviceAccountName"] = json!("till"), "serviceAccount"),
             (|t| t["spec"]["nodeSelector"] = json!({"gpu": "yes"}), "nodeSelector"),
             (|t| t["metadata"]["labels"]["team"] = json!("a"), "the label team"),
-            (|t| t["spec"]["containers"][0]["resources"]["limits"]["memory"] = json!("1Gi"), "resources"),
+            (|t| t["spec"]["containers"][0]["resources"]["limits"]["memory"] = json!("1Gi"), "memory limit"),
             (|t| t["spec"]["containers"][0]["image"] = json!("python:2"), "image"),
             (|t| t["spec"]["terminationGracePeriodSeconds"] = json!(3600), "timeout"),
             (|t| t["spec"]["containers"][0]["envFrom"] = json!([{"secretRef": {"name": "s"}}]), "envFrom"),

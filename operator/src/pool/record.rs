@@ -11,7 +11,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use super::Metrics;
+use super::{Metrics, fit};
 use crate::{control::Control, key::Key, stores::Stores};
 
 /// Writes claims to the API server.
@@ -88,13 +88,28 @@ impl Recorder {
         }
         self.control.wake.touch(&function);
         self.stores.touch_pools(&claimed.namespace);
+        let resizes = self.resizes(&claimed);
         // A task of its own: a pod that ends at once has been claimed all the same.
-        let written = tokio::spawn(write(self.client.clone(), claimed, owner)).await;
+        let written = tokio::spawn(write(self.client.clone(), claimed, owner, resizes)).await;
         written.unwrap_or(Err(Unrecorded::Unknown))
+    }
+
+    /// How the pod's resources become the function's.
+    fn resizes(&self, claimed: &Claimed) -> Vec<Value> {
+        let deployment = |name: &str| self.stores.deployments.find(&claimed.namespace, name);
+        match (deployment(&claimed.revision), deployment(&claimed.pool)) {
+            (Some(function), Some(pool)) => fit::resizes(&function, &pool),
+            _ => Vec::new(),
+        }
     }
 }
 
-async fn write(client: Client, claimed: Claimed, owner: Arc<Function>) -> Result<(), Unrecorded> {
+async fn write(
+    client: Client,
+    claimed: Claimed,
+    owner: Arc<Function>,
+    resizes: Vec<Value>,
+) -> Result<(), Unrecorded> {
     let api: Api<Pod> = Api::namespaced(client, &claimed.namespace);
     let params =
         PatchParams { field_manager: Some(labels::FIELD_MANAGER.to_owned()), ..PatchParams::default() };
@@ -108,7 +123,22 @@ async fn write(client: Client, claimed: Claimed, owner: Arc<Function>) -> Result
         pool = claimed.pool,
         "a claim is on record"
     );
+    resize(&api, &params, &claimed.pod, resizes).await;
     Ok(())
+}
+
+/// Gives a claimed pod its function's resources. One that keeps the pool's has what it needs, and is a bridge for minutes.
+async fn resize(api: &Api<Pod>, params: &PatchParams, pod: &str, resizes: Vec<Value>) {
+    let mut refused = None;
+    for patch in resizes {
+        match api.patch_subresource("resize", pod, params, &Patch::Strategic(patch)).await {
+            Ok(_) => return,
+            Err(error) => refused = Some(error),
+        }
+    }
+    if let Some(error) = refused {
+        tracing::warn!(pod, %error, "a claimed pod keeps the pool's resources");
+    }
 }
 
 fn is_recorded(pod: &Pod, claimed: &Claimed) -> bool {
