@@ -231,18 +231,24 @@ impl Found {
     fn look(headers: &HeaderMap) -> Self {
         let mut found = Self::default();
         for (name, _) in headers {
-            match name.as_str() {
-                "host" => found.hosts = found.hosts.saturating_add(1),
-                "content-length" => found.lengths = found.lengths.saturating_add(1),
-                "connection" => found.connection = true,
-                "keep-alive" => found.keep_alive = true,
-                "proxy-connection" | "proxy-authorization" | "proxy-authenticate" => found.proxy = true,
-                "te" => found.te = true,
-                "transfer-encoding" => found.transfer_encoding = true,
-                "upgrade" => found.upgrade = true,
-                "http2-settings" => found.http2_settings = true,
-                "expect" => found.expect = true,
-                X_FORWARDED_FOR | X_FORWARDED_HOST | X_FORWARDED_PROTO => found.forwarded = true,
+            let name = name.as_str();
+            // By length first: almost no field is one of these.
+            match name.len() {
+                2 if name == "te" => found.te = true,
+                4 if name == "host" => found.hosts = found.hosts.saturating_add(1),
+                6 if name == "expect" => found.expect = true,
+                7 if name == "upgrade" => found.upgrade = true,
+                10 if name == "connection" => found.connection = true,
+                10 if name == "keep-alive" => found.keep_alive = true,
+                14 if name == "content-length" => found.lengths = found.lengths.saturating_add(1),
+                14 if name == "http2-settings" => found.http2_settings = true,
+                15 if name == X_FORWARDED_FOR => found.forwarded = true,
+                16 if name == X_FORWARDED_HOST => found.forwarded = true,
+                16 if name == "proxy-connection" => found.proxy = true,
+                17 if name == X_FORWARDED_PROTO => found.forwarded = true,
+                17 if name == "transfer-encoding" => found.transfer_encoding = true,
+                18 if name == "proxy-authenticate" => found.proxy = true,
+                19 if name == "proxy-authorization" => found.proxy = true,
                 _ => {}
             }
         }
