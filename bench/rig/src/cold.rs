@@ -105,6 +105,22 @@ const RECORDED: Duration = Duration::from_millis(300);
 /// The gateways hear of a pod that waits a moment after the API server does.
 const HEARD: Duration = Duration::from_millis(500);
 
+/// A start is over before kubelet has looked at its containers, which it does once a second: until then it refuses their logs.
+const LOOKS: usize = 12;
+/// The pause between two attempts to read a log.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+
+/// An instance's log; empty where there is none.
+async fn log(pods: &Api<Pod>, name: &str) -> String {
+    for _ in 0..LOOKS {
+        match pods.logs(name, &LogParams::default()).await {
+            Ok(log) if !log.is_empty() => return log,
+            _ => tokio::time::sleep(LOOK_AGAIN).await,
+        }
+    }
+    String::new()
+}
+
 // === impl Cold ===
 
 impl Cold {
@@ -203,7 +219,7 @@ impl Cold {
                 if pod.labels().contains_key("flint.dev/from-pool") {
                     rounds.from_pool += 1;
                 } else if self.audit_log.is_some() && !self.pool {
-                    let log = pods.logs(&pod.name_any(), &LogParams::default()).await.unwrap_or_default();
+                    let log = log(&pods, &pod.name_any()).await;
                     rounds.starts.push(Start { sent, answered, pod: pod.name_any(), log });
                 }
             }
