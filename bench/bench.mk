@@ -10,22 +10,23 @@ bench-tools:
 	@$(call build_static,flint-bench flint-gateway flint-watchdog)
 
 rig = $(bin)/flint-bench
-proxy = $(rig) proxy --gateway $(bin)/flint-gateway --watchdog $(bin)/flint-watchdog --windows 3
+# What was built after `make profile` is another thing than what was not.
+proxy = $(rig) proxy --gateway $(bin)/flint-gateway --watchdog $(bin)/flint-watchdog --windows 3 --name $(1)$(if $(profile),-profiled)
 
 bench-proxy: bench-tools ## requests and CPU of engine and gateway beside nginx
-	$(proxy) --rivals direct,nginx,nginx-log,engine,gateway,gateway-log --seconds 2 --calls
+	$(call proxy,proxy) --rivals direct,nginx,nginx-log,engine,gateway,gateway-log --seconds 2 --calls
 
 bench-stream: bench-tools ## long answers: bytes per second and memory
-	$(proxy) --name stream --rivals direct,nginx,engine,gateway --connections 1,16 --answer-bytes 16777216 --seconds 3
+	$(call proxy,stream) --rivals direct,nginx,engine,gateway --connections 1,16 --answer-bytes 16777216 --seconds 3
 
 bench-open: bench-tools ## latency at a steady rate, from when requests were due
-	$(proxy) --name open-loop --rivals direct,nginx,gateway --connections 64 --rate 10000 --seconds 5
+	$(call proxy,open-loop) --rivals direct,nginx,gateway --connections 64 --rate 10000 --seconds 5
 
 bench-many: bench-tools ## ten thousand functions in the table beside one, and fifty changes a second among them
-	$(proxy) --name many --rivals nginx,gateway,gateway-many,gateway-changes --connections 16,64 --seconds 3
+	$(call proxy,many) --rivals nginx,gateway,gateway-many,gateway-changes --connections 16,64 --seconds 3
 
 bench-whole: bench-tools ## gateway and watchdog together
-	$(proxy) --name whole --rivals direct,nginx,http,lambda --connections 1,4,16 --seconds 3
+	$(call proxy,whole) --rivals direct,nginx,http,lambda --connections 1,4,16 --seconds 3
 
 bench-fairness: bench-tools ## one function's p99 while others misbehave
 	$(rig) fairness --gateway $(bin)/flint-gateway

@@ -258,6 +258,9 @@ async fn revisions_that_share_the_requests_start_from_the_pool_each_with_its_own
             if revisions.len() == 2 { Ok(()) } else { Err(revisions) }
         })
         .await;
+        let mut ordinary = namespace.pods("word").await;
+        ordinary.retain(|pod| !pod.labels().contains_key("flint.dev/from-pool"));
+        assert!(ordinary.is_empty(), "no ordinary pod beside them");
     })
     .await;
 }

@@ -3,7 +3,7 @@
 //! Bytes are read into a block. What was read is taken off it and belongs to its request; the rest of the block is the next
 //! reader's. A block is free when the last request with a part of it is over, so that a slow one holds [`BLOCK`] bytes at most.
 
-use std::{cell::RefCell, fmt};
+use std::cell::RefCell;
 
 use bytes::BytesMut;
 
@@ -35,12 +35,6 @@ impl Block {
             *into = block.split();
         }
         outcome
-    }
-}
-
-impl fmt::Debug for Block {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Block").finish_non_exhaustive()
     }
 }
 

@@ -105,7 +105,7 @@ fn same_spec(ours: &PodTemplateSpec, pools: &PodTemplateSpec) -> Result<(), Misf
 fn same_container(ours: &Container, pools: &Container) -> Result<(), Misfit> {
     let scratch = |container: &Container| {
         let limits = container.resources.as_ref()?.limits.as_ref()?;
-        quantity::bytes(&limits.get("ephemeral-storage")?.0)
+        quantity::bytes(&limits.get(resize::SCRATCH)?.0)
     };
     if scratch(ours) > scratch(pools) {
         return Err(

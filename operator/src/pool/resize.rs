@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 /// What can be resized.
 const RESIZABLE: [&str; 2] = ["cpu", "memory"];
 /// Made with the pod, and looked at elsewhere: [`super::fit`].
-const SCRATCH: &str = "ephemeral-storage";
+pub(super) const SCRATCH: &str = "ephemeral-storage";
 
 /// Quantities by their resource.
 type Sizes = BTreeMap<String, String>;
@@ -42,11 +42,7 @@ enum Class {
 pub(super) fn misfit(function: &Container, pool: &Container) -> Option<&'static str> {
     let (ours, pools) = (Resources::of(function), Resources::of(pool));
     let names = |sizes: &Sizes| sizes.keys().cloned().collect::<Vec<_>>();
-    let fixed = |sizes: &Sizes| {
-        let mut sizes = sizes.clone();
-        sizes.retain(|name, _| !RESIZABLE.contains(&name.as_str()));
-        sizes
-    };
+    let fixed = |sizes: &Sizes| only(sizes, |name| !RESIZABLE.contains(&name));
     let same_names =
         names(&ours.requests) == names(&pools.requests) && names(&ours.limits) == names(&pools.limits);
     let same_fixed = same(&fixed(&ours.requests), &fixed(&pools.requests))
@@ -76,11 +72,7 @@ pub(super) fn patches(function: &Container, pool: &Container) -> Vec<Value> {
     };
     let changes: Vec<&str> = RESIZABLE.into_iter().filter(|name| changed(name)).collect();
     let patch = |names: &[&str]| {
-        let of = |sizes: &Sizes| {
-            let mut sizes = sizes.clone();
-            sizes.retain(|name, _| names.contains(&name.as_str()));
-            sizes
-        };
+        let of = |sizes: &Sizes| only(sizes, |name| names.contains(&name));
         let resources = json!({"requests": of(&ours.requests), "limits": of(&ours.limits)});
         json!({"spec": {"containers": [{"name": labels::FUNCTION_CONTAINER, "resources": resources}]}})
     };
@@ -120,6 +112,10 @@ impl Resources {
             RESIZABLE.iter().all(|name| same_quantity(self.requests.get(*name), self.limits.get(*name)));
         if both(&self.limits) && equal { Class::Guaranteed } else { Class::Burstable }
     }
+}
+
+fn only(sizes: &Sizes, which: impl Fn(&str) -> bool) -> Sizes {
+    sizes.iter().filter(|(name, _)| which(name)).map(|(name, size)| (name.clone(), size.clone())).collect()
 }
 
 fn same(one: &Sizes, other: &Sizes) -> bool {
