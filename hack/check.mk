@@ -25,8 +25,8 @@ crds:
 chart-crds: ## copy crds/ into the chart
 	@cp crds/*.yaml charts/flint/crds/
 
-# The environment that the end-to-end tests want.
-e2e_environment = . $(BUILD)/images.env; \
+# The environment that the end-to-end tests want. Backtraces through a runtime say nothing and hide what a test prints.
+e2e_environment = . $(BUILD)/images.env; export RUST_BACKTRACE=0; \
 	export FLINT_URL=$$($(MAKE) -s url) FLINT_REGISTRY=$$REGISTRY FLINT_TAG=$$TAG FLINT_HELM=$(helm); \
 	$(if $(local_cluster),export FLINT_E2E_LOCAL_NODE=1 FLINT_AUDIT_LOG=$$(e2e/cluster/cluster audit-log);)
 

@@ -3,6 +3,7 @@
 pub mod asked;
 pub mod cli;
 pub mod cluster;
+pub(crate) mod describe;
 pub mod examples;
 pub mod files;
 pub mod functions;

@@ -1,21 +1,25 @@
 //! A namespace of a test's own, under Pod Security `restricted`, described when the test fails and deleted in the end.
 
-use std::{collections::BTreeMap, fmt::Debug, future::Future, panic::AssertUnwindSafe};
+use std::{collections::BTreeMap, future::Future, panic::AssertUnwindSafe};
 
 use anyhow::{Context, Result};
 use futures::FutureExt;
 use k8s_openapi::{
     NamespaceResourceScope,
-    api::core::v1::{Event, Namespace as KubeNamespace, Pod},
+    api::core::v1::{Namespace as KubeNamespace, Pod},
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use kube::{
     Api, Resource,
-    api::{DeleteParams, ListParams, LogParams, Patch, PatchParams, PostParams},
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
 };
 use serde_json::Value;
 
-use crate::{Cluster, functions::PATIENCE};
+use crate::{
+    Cluster,
+    describe::{describe, said},
+    functions::PATIENCE,
+};
 
 /// A namespace of a test's own.
 #[derive(Clone)]
@@ -51,8 +55,10 @@ where
     let cluster = Cluster::connect().await.expect("a cluster");
     let namespace = Namespace::create(cluster, name).await.expect("a namespace");
     let outcome = AssertUnwindSafe(body(namespace.clone())).catch_unwind().await;
-    if outcome.is_err() {
-        namespace.describe().await;
+    if let Err(panic) = &outcome {
+        describe(&namespace).await;
+        // Once more, for what is kept of a long output is its end.
+        eprintln!("failed: {}", said(panic.as_ref()));
     }
     if std::env::var("FLINT_E2E_KEEP").is_err() {
         namespace.delete().await;
@@ -136,32 +142,6 @@ impl Namespace {
             eprintln!("cannot delete the namespace {}: {error}", self.name);
         }
     }
-
-    async fn describe(&self) {
-        eprintln!("---- namespace {} ----", self.name);
-        print_all("function", self.api::<flint_api::Function>(), |function| function.status.clone()).await;
-        print_all("pod", self.api::<Pod>(), |pod| {
-            pod.status.clone().and_then(|status| status.container_statuses)
-        })
-        .await;
-        print_all("event", self.api::<Event>(), |event| (event.reason.clone(), event.message.clone())).await;
-        for pod in self.pods_of_all().await {
-            let parameters = LogParams {
-                container: Some("function".to_owned()),
-                tail_lines: Some(15),
-                ..Default::default()
-            };
-            if let Ok(log) = self.api::<Pod>().logs(&pod, &parameters).await {
-                eprintln!("log of {pod}:\n{log}");
-            }
-        }
-    }
-
-    async fn pods_of_all(&self) -> Vec<String> {
-        let pods = self.api::<Pod>().list(&ListParams::default()).await;
-        pods.map(|pods| pods.items.into_iter().filter_map(|pod| pod.metadata.name).take(10).collect())
-            .unwrap_or_default()
-    }
 }
 
 /// The API for an object's own kind.
@@ -183,19 +163,4 @@ pub fn flint_dynamic(
     } else {
         Api::namespaced_with(cluster.client.clone(), namespace, &resource)
     })
-}
-
-async fn print_all<K, T: Debug>(what: &str, api: Api<K>, part: impl Fn(&K) -> T)
-where
-    K: Clone + serde::de::DeserializeOwned + Debug + Resource,
-    K::DynamicType: Default,
-{
-    match api.list(&ListParams::default()).await {
-        Ok(list) => {
-            for item in list.items {
-                eprintln!("{what} {}: {:?}", item.meta().name.as_deref().unwrap_or_default(), part(&item));
-            }
-        }
-        Err(error) => eprintln!("cannot list {what}s: {error}"),
-    }
 }

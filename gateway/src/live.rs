@@ -14,7 +14,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -53,6 +53,9 @@ pub struct Live {
     waiting: AtomicUsize,
     /// Until then a claim has the start to itself.
     claims_until: AtomicU64,
+    /// Requests that nothing ties to a revision take turns. It outlives the settings: were turns begun anew whenever those change,
+    /// a revision with a small share would never have one.
+    turn: AtomicU32,
     /// Requests in the gateway, forwarded and waiting.
     pub demand: Demand,
     /// What `/metrics` tells: of the function, whichever its revision.
@@ -115,6 +118,7 @@ impl Live {
             line: Mutex::new(Queue::new(hub.queue_capacity)),
             waiting: AtomicUsize::new(0),
             claims_until: AtomicU64::new(0),
+            turn: AtomicU32::new(0),
             demand: Demand::default(),
             metrics: Arc::default(),
             outcomes: Outcomes::default(),
@@ -141,6 +145,11 @@ impl Live {
     /// From how long on a request counts as slow.
     pub(crate) fn set_slow_after(&self, bound: Option<Duration>) {
         self.outcomes.slow_after(bound.map_or(Micros::MAX, micros));
+    }
+
+    /// The turn of one more request among the function's revisions.
+    pub(crate) fn next_turn(&self) -> u32 {
+        self.turn.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Whose it is.

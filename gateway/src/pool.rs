@@ -6,7 +6,7 @@
 //! operator is told of the demand and an ordinary pod starts: later by no more than that.
 //!
 //! Several gateways may hear the first requests of one function in the same moment. They do not ask each other: each takes the same pod of
-//! those that wait, because it is chosen by the function's name, and a pod answers all of them alike ([`Inner::member`]).
+//! those that wait, because it is chosen by the function's name and revision, and a pod answers all of them alike ([`Inner::member`]).
 //!
 //! What is known comes from the operator and stays when it is away. A pod leaves the list when it is claimed here; that others
 //! claimed it is heard from the operator, or from the pod, which takes one claim in its life.
@@ -138,7 +138,7 @@ impl Pools {
 
     /// Another pod for the same ticket.
     pub fn next(&self, function: &Key, ticket: &Ticket) -> Option<Member> {
-        self.inner.lock().member(&ticket.pool, function)
+        self.inner.lock().member(&ticket.pool, function, &ticket.revision)
     }
 
     /// A ticket was refused: it is not tried again. The operator sends a new one when there is one.
@@ -154,7 +154,7 @@ impl Pools {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let mut inner = self.inner.lock();
         let ticket = inner.tickets.get(&holder(live)).filter(|ticket| ticket.expires > now).cloned()?;
-        let member = inner.member(&ticket.pool, live.key())?;
+        let member = inner.member(&ticket.pool, live.key(), &ticket.revision)?;
         Some((ticket, member))
     }
 
@@ -209,11 +209,12 @@ impl Inner {
         self.tickets.insert(holder, Arc::new(ticket));
     }
 
-    /// A pod that waits, chosen by the function (rendezvous hashing): every gateway that knows the same pods takes the same one for it, and
-    /// most of the time another one for another function.
-    fn member(&mut self, pool: &Key, function: &Key) -> Option<Member> {
+    /// A pod that waits, chosen by the function and its revision (rendezvous hashing): every gateway that knows the same pods takes the same
+    /// one for it, and most of the time another one for another function.
+    fn member(&mut self, pool: &Key, function: &Key, revision: &str) -> Option<Member> {
         let waiting = self.waiting.get_mut(pool)?;
-        let (at, _) = waiting.iter().enumerate().max_by_key(|(_, member)| weight(function, &member.uid))?;
+        let (at, _) =
+            waiting.iter().enumerate().max_by_key(|(_, member)| weight(function, revision, &member.uid))?;
         let member = waiting.swap_remove(at);
         self.taken.insert(member.uid.clone());
         Some(member)
@@ -225,9 +226,9 @@ fn holder(live: &Live) -> Holder {
 }
 
 /// The same in every gateway of one version; of two versions, each takes its own, which costs a pod too many.
-fn weight(function: &Key, uid: &str) -> u64 {
+fn weight(function: &Key, revision: &str, uid: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
-    (&function.namespace, &function.name, uid).hash(&mut hasher);
+    (&function.namespace, &function.name, revision, uid).hash(&mut hasher);
     hasher.finish()
 }
 
@@ -312,7 +313,8 @@ mod tests {
         let taken = |known: &[&str], function: &str| {
             let pools = Pools::default();
             pools.hear(pool(known));
-            let member = pools.inner.lock().member(&Key::new("shop", "pool"), &Key::new("shop", function));
+            let (pool, function) = (Key::new("shop", "pool"), Key::new("shop", function));
+            let member = pools.inner.lock().member(&pool, &function, "cart-1");
             member.unwrap().pod
         };
         let chosen: HashSet<String> = (0..30)

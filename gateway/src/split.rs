@@ -7,10 +7,7 @@
 use std::{
     borrow::Cow,
     collections::HashMap,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -83,7 +80,6 @@ pub struct Split {
     versions: Vec<Version>,
     latest: Option<Version>,
     sticky: Option<Sticky>,
-    turn: AtomicU32,
 }
 
 #[derive(Debug)]
@@ -151,7 +147,6 @@ impl Split {
             versions: traffic.versions.iter().map(|(number, revision)| version(*number, revision)).collect(),
             latest: traffic.latest.as_deref().map(|latest| version(number(latest), latest)),
             sticky: traffic.sticky.clone(),
-            turn: AtomicU32::new(0),
         })
     }
 
@@ -180,7 +175,7 @@ impl Split {
         function: &Arc<Function>,
         headers: &HeaderMap,
     ) -> (Arc<Function>, Option<HeaderValue>) {
-        let in_turn = || split::in_turn(self.turn.fetch_add(1, Ordering::Relaxed));
+        let in_turn = || split::in_turn(function.live.next_turn());
         let (place, cookie) = match &self.sticky {
             None => (in_turn(), None),
             Some(Sticky::Header(name)) => {

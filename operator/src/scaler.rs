@@ -259,7 +259,7 @@ impl Scaler {
         // One that has not proved itself is raised for those who wait, and otherwise by the reconciler, which has them take turns.
         let unproved = target.floor > 0 && seen.waiting == 0;
         let to = if unproved { decision.desired.min(seen.present) } else { decision.desired }.max(kept);
-        let share = target.share(to, &reading);
+        let share = target.share(to, deployed, &reading);
         if why == Why::Tick && share.retire > 0 {
             retire(&self.client, &self.control, key, &target, share.retire);
         }

@@ -59,6 +59,21 @@ fn requests_are_divided_by_weight() {
 }
 
 #[test]
+fn turns_go_on_when_settings_change() {
+    let (mut function, hub) = function(traffic(vec![share("r3", 90, None), share("r1", 10, None)]));
+    let mut counts = HashMap::new();
+    for seconds in 1..=100 {
+        for (revision, times) in go(&(Arc::clone(&function), Arc::clone(&hub)), 1, &HeaderMap::new()) {
+            *counts.entry(revision).or_insert(0) += times;
+        }
+        let seen = Seen { timeout: Duration::from_secs(seconds), ..function.seen.clone() };
+        let split = Split::of(&seen, &function.live, &hub);
+        function = Arc::new(Function::new(seen, Arc::clone(&function.live)).with(split));
+    }
+    assert_eq!(counts, HashMap::from([("r3".into(), 90), ("r1".into(), 10)]));
+}
+
+#[test]
 fn an_alias_a_number_and_latest_name_a_revision_and_nothing_else_does() {
     let function = function(traffic(vec![share("r3", 100, Some("prod")), share("r2", 0, Some("next"))]));
     assert_eq!(go(&function, 10, &HeaderMap::new()), HashMap::from([("r3".into(), 10)]));

@@ -67,11 +67,12 @@ impl Target {
         u32::try_from(self.bridges.len()).unwrap_or(u32::MAX)
     }
 
-    /// Shares the instances that are wanted between the Deployment and those from a pool.
-    pub(super) fn share(&self, desired: u32, reading: &Reading) -> Bridging {
+    /// Shares the instances that are wanted between the Deployment, which is asked for `asked`, and those from a pool.
+    pub(super) fn share(&self, desired: u32, asked: u32, reading: &Reading) -> Bridging {
         let wanted = reading.waiting > 0 || reading.in_flight > 0 || reading.sample.concurrency > 0.0;
         let lasting = wanted && self.bridges.first().is_some_and(|oldest| oldest.age >= LASTING);
-        bridging(desired, self.bridging(), self.deployed, lasting)
+        // A pod that has been told to go may still look ready; it takes nothing over from a bridge.
+        bridging(desired, self.bridging(), self.deployed.min(asked), lasting)
     }
 }
 

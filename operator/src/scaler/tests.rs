@@ -470,6 +470,14 @@ async fn an_instance_from_a_pool_counts_and_no_pod_is_started_beside_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pod_on_its_way_out_takes_nothing_over_from_an_instance_of_a_pool() {
+    let mut world = world_of(&function("cart", json!({})), Some(deployment("cart-1", 0, 1))).await;
+    world.fill.put(&bridge("True"));
+    world.seconds(4, 0.5, 0, 1).await;
+    assert!(world.server.writes().is_empty(), "{:?}", world.server.writes());
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_instance_from_a_pool_ends_when_nobody_asks_any_more() {
     let mut world = world(json!({"scaling": {"window": "6s", "scaleToZeroAfter": "6s"}}), 0).await;
     let warm = bridge("True");
