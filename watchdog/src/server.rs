@@ -33,7 +33,7 @@ const SMALL_BODY: usize = 128 * 1024;
 /// Serves the traffic port.
 pub struct Server {
     instance: Arc<Instance>,
-    front: Front<Service>,
+    front: Front,
 }
 
 /// What answers requests.

@@ -6,37 +6,39 @@ use tokio::{net::TcpStream, sync::Notify};
 
 use crate::{
     connection::{Connections, Limits},
-    serve::Handler,
+    serve::{Handler, Service},
     worker::begin,
 };
 
 /// Connections from clients, on this thread. Dropping it ends them with the runtime only.
-pub struct Front<H> {
-    handler: Rc<H>,
+pub struct Front {
+    begin: Box<dyn Fn(TcpStream, SocketAddr)>,
     connections: Rc<Connections>,
     changed: Rc<Notify>,
 }
 
 // === impl Front ===
 
-impl<H: Handler> Front<H> {
+impl Front {
     /// A front without connections, and the sweep that looks after them, on this thread's local runtime.
     ///
     /// # Panics
     ///
     /// Outside of a `LocalRuntime` or `LocalSet`.
     #[must_use]
-    pub fn new(handler: Rc<H>, limits: Limits) -> Self {
+    pub fn new<H: Handler>(handler: Rc<H>, limits: Limits) -> Self {
         let changed = Rc::new(Notify::new());
         let connections = Connections::new(limits, Rc::clone(&changed));
         let swept = Rc::clone(&connections);
         tokio::task::spawn_local(async move { swept.sweep().await });
-        Self { handler, connections, changed }
+        let (service, served) = (Service::new(handler, H::handle), Rc::clone(&connections));
+        let begin = move |stream, peer| begin(stream, peer, 0, Rc::clone(&service), Rc::clone(&served));
+        Self { begin: Box::new(begin), connections, changed }
     }
 
     /// Serves a connection that was accepted.
     pub fn serve(&self, stream: TcpStream, peer: SocketAddr) {
-        begin(stream, peer, 0, Rc::clone(&self.handler), Rc::clone(&self.connections));
+        (self.begin)(stream, peer);
     }
 
     /// Waits until there is room for one more connection: see [`Limits::connections`].
@@ -63,7 +65,7 @@ impl<H: Handler> Front<H> {
     }
 }
 
-impl<H> fmt::Debug for Front<H> {
+impl fmt::Debug for Front {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Front").field("connections", &self.connections.len()).finish_non_exhaustive()
     }

@@ -15,7 +15,6 @@ mod head;
 
 use std::{
     future::{Future, poll_fn},
-    pin::{Pin, pin},
     rc::Rc,
     task::{Context, Poll},
     time::Duration,
@@ -34,7 +33,8 @@ use crate::{
     body::BoxError,
     connection::{Connection, Connections},
     io::{ClientIo, Transport},
-    serve::{Flight, Handler},
+    serve::{Flight, Handler, Handling, Service},
+    stock::Place,
 };
 
 /// Where a connection is when the lane leaves it.
@@ -78,9 +78,9 @@ const LATE: Duration = Duration::from_millis(10);
 const USUAL_FIELDS: usize = 32;
 
 /// Serves a connection until it ends or something comes that is not plain.
-pub(crate) async fn serve<H: Handler, T: Transport>(
+pub(crate) async fn serve<H: Handler, T: Transport, F: Handling<H>>(
     io: &mut ClientIo<T>,
-    handler: &Rc<H>,
+    service: &Service<H, F>,
     connection: &Rc<Connection>,
     connections: &Connections,
 ) -> Left {
@@ -107,11 +107,11 @@ pub(crate) async fn serve<H: Handler, T: Transport>(
         first = false;
         let _flight = Flight::begin(connection);
         let to_head = request.method() == Method::HEAD;
-        let response = {
-            let handling = pin!(Rc::clone(handler).handle(request, Rc::clone(connection)));
-            lane.handled(handling).await
-        };
-        let Some(response) = response else { return Left::Over };
+        let mut place = service.places.take();
+        place.put(service.handle(request, connection));
+        let Some(response) = lane.handled(&mut place).await else { return Left::Over };
+        place.clear();
+        service.places.keep(place);
         match lane.send(response, to_head).await {
             Ok(true) => {}
             Ok(false) => return lane.end().await,
@@ -188,8 +188,8 @@ impl<T: Transport> Lane<'_, T> {
     }
 
     /// What the handler answers; nothing if the client goes before.
-    async fn handled<F: Future>(&mut self, mut handling: Pin<&mut F>) -> Option<F::Output> {
-        poll_fn(|cx| match handling.as_mut().poll(cx) {
+    async fn handled<F: Future>(&mut self, handling: &mut Place<F>) -> Option<F::Output> {
+        poll_fn(|cx| match handling.poll(cx) {
             Poll::Ready(response) => Poll::Ready(Some(response)),
             Poll::Pending if self.io.is_gone(cx) => Poll::Ready(None),
             Poll::Pending => Poll::Pending,

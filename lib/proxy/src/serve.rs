@@ -28,6 +28,7 @@ use crate::{
     exec::LocalExec,
     io::{ClientIo, Transport},
     lane,
+    stock::{Place, Spares},
 };
 
 /// Answers requests. There is one per worker, on its thread, so it may hold `Rc`s and need not be `Send`.
@@ -52,6 +53,13 @@ pub trait Handler: 'static {
     }
 }
 
+/// Who answers a worker's requests, and where that is done: what it takes is many times what a connection does that waits.
+pub(crate) struct Service<H, F> {
+    pub(crate) handler: Rc<H>,
+    handle: fn(Rc<H>, Request<RequestBody>, Rc<Connection>) -> F,
+    pub(crate) places: Spares<Place<F>>,
+}
+
 /// Counts a request as in flight until its answer is written or given up.
 struct Tracked<B> {
     body: B,
@@ -71,21 +79,28 @@ pin_project! {
     }
 }
 
+/// An answer being made.
+pub(crate) trait Handling<H: Handler>: Future<Output = Response<H::Body>> + 'static {}
+
+impl<H: Handler, F: Future<Output = Response<H::Body>> + 'static> Handling<H> for F {}
+
 /// What hyper's two kinds of connections have in common.
 trait Closing {
     fn graceful(self: Pin<&mut Self>);
 }
 
-pub(crate) async fn serve<H: Handler, T: Transport>(
+/// Serves a connection to its end.
+pub(crate) async fn serve<H: Handler, T: Transport, F: Handling<H>>(
     stream: T,
-    handler: Rc<H>,
+    service: &Service<H, F>,
     connection: Rc<Connection>,
     connections: &Connections,
 ) {
     let mut io = ClientIo::new(stream, Arc::clone(&connection.activity), H::unreadable);
-    let left = until_dropped(&connection, lane::serve(&mut io, &handler, &connection, connections)).await;
+    let left = until_dropped(&connection, lane::serve(&mut io, service, &connection, connections)).await;
     if let Some(lane::Left::ToHyper { first }) = left {
         // What it needs is many times what the lane does.
+        let handler = Rc::clone(&service.handler);
         Box::pin(serve_by_hyper(io, handler, connection, connections, first)).await;
     }
 }
@@ -187,6 +202,23 @@ fn error_chain(error: &dyn StdError) -> String {
         source = error.source();
     }
     text
+}
+
+// === impl Service ===
+
+impl<H: Handler, F: Handling<H>> Service<H, F> {
+    /// A service of `handler`; `handle` is [`Handler::handle`], whose future has no name.
+    pub(crate) fn new(
+        handler: Rc<H>,
+        handle: fn(Rc<H>, Request<RequestBody>, Rc<Connection>) -> F,
+    ) -> Rc<Self> {
+        Rc::new(Self { handler, handle, places: Spares::default() })
+    }
+
+    /// What answers the request.
+    pub(crate) fn handle(&self, request: Request<RequestBody>, connection: &Rc<Connection>) -> F {
+        (self.handle)(Rc::clone(&self.handler), request, Rc::clone(connection))
+    }
 }
 
 // === impl Obedient ===

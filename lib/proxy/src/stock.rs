@@ -3,7 +3,12 @@
 //! Bytes are read into a block. What was read is taken off it and belongs to its request; the rest of the block is the next
 //! reader's. A block is free when the last request with a part of it is over, so that a slow one holds [`BLOCK`] bytes at most.
 
-use std::cell::RefCell;
+use std::{
+    cell::RefCell,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
 
 use bytes::BytesMut;
 
@@ -13,6 +18,9 @@ pub(crate) struct Block(RefCell<BytesMut>);
 
 /// Things that are dear to make, for whoever needs one next. The last one that came back is the first that goes.
 pub(crate) struct Spares<T>(RefCell<Vec<T>>);
+
+/// Where a future runs that is too large for each connection to have room for it.
+pub(crate) struct Place<F>(Pin<Box<Option<F>>>);
 
 /// Bytes of a block: dozens of usual heads.
 const BLOCK: usize = 16 * 1024;
@@ -58,6 +66,31 @@ impl<T: Default> Spares<T> {
 impl<T> Default for Spares<T> {
     fn default() -> Self {
         Self(RefCell::default())
+    }
+}
+
+// === impl Place ===
+
+impl<F: Future> Place<F> {
+    /// Puts a future in; the one that was there is dropped.
+    pub(crate) fn put(&mut self, future: F) {
+        self.0.set(Some(future));
+    }
+
+    /// Drops the future that is there.
+    pub(crate) fn clear(&mut self) {
+        self.0.set(None);
+    }
+
+    /// Polls the future that is there. Where there is none, nothing is to come.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<F::Output> {
+        self.0.as_mut().as_pin_mut().map_or(Poll::Pending, |future| future.poll(cx))
+    }
+}
+
+impl<F> Default for Place<F> {
+    fn default() -> Self {
+        Self(Box::pin(None))
     }
 }
 

@@ -28,7 +28,7 @@ use tokio::{
 use crate::{
     connection::{Connections, Limits},
     listener::{Trouble, listener},
-    serve::{Handler, serve},
+    serve::{Handler, Handling, Service, serve},
     timeout::Timers,
 };
 
@@ -251,10 +251,9 @@ impl Thread {
             draining: Cell::new(false),
             changed,
         });
-        let handler = Rc::new(factory(Rc::clone(&worker)));
+        let service = Service::new(Rc::new(factory(Rc::clone(&worker))), H::handle);
         let accept = |stream, peer| {
-            let (handler, connections) = (Rc::clone(&handler), Rc::clone(&connections));
-            begin(stream, peer, worker.index, handler, connections);
+            begin(stream, peer, worker.index, Rc::clone(&service), Rc::clone(&connections));
         };
         let sweep = connections.sweep();
         // Who has come while there is no room. Only then is room made: the last one in its place keeps it.
@@ -319,18 +318,18 @@ impl Thread {
 }
 
 /// Serves a connection, in a task of its own.
-pub(crate) fn begin<H: Handler>(
+pub(crate) fn begin<H: Handler, F: Handling<H>>(
     stream: TcpStream,
     peer: SocketAddr,
     worker: usize,
-    handler: Rc<H>,
+    service: Rc<Service<H, F>>,
     connections: Rc<Connections>,
 ) {
     // Streamed answers must not wait for acknowledgements of earlier frames.
     let (Ok(()), Ok(local)) = (stream.set_nodelay(true), stream.local_addr()) else { return };
     let connection = connections.add(peer, local, worker);
     tokio::task::spawn_local(async move {
-        serve(stream, handler, Rc::clone(&connection), &connections).await;
+        serve(stream, &service, Rc::clone(&connection), &connections).await;
         connections.remove(&connection);
     });
 }

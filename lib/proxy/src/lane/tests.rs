@@ -20,7 +20,7 @@ use crate::{
     body::{Body, BoxError, RequestBody},
     connection::{Connection, Connections, Limits},
     io::{ClientIo, Transport},
-    serve::{Handler, serve, serve_by_hyper},
+    serve::{Handler, Service, serve, serve_by_hyper},
 };
 
 /// A request as the handler saw it.
@@ -74,7 +74,10 @@ impl Served {
             let (handler, connections) = (Rc::clone(&handler), Rc::clone(&connections));
             async move {
                 match way {
-                    Way::Lane => serve(near, handler, connection, &connections).await,
+                    Way::Lane => {
+                        let service = Service::new(handler, Scripted::handle);
+                        serve(near, &service, connection, &connections).await;
+                    }
                     Way::Hyper => {
                         let io = ClientIo::new(near, connection.activity.clone(), Scripted::unreadable);
                         serve_by_hyper(io, handler, connection, &connections, true).await;

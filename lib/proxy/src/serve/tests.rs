@@ -6,7 +6,7 @@ use flint_testing::upstream::Peer;
 use http::{Request, Response};
 use tokio::{net::TcpListener, time::Instant};
 
-use super::{Handler, serve};
+use super::{Handler, Service, serve};
 use crate::{
     body::{Body, RequestBody},
     connection::{Connection, Connections, Limits},
@@ -45,12 +45,36 @@ async fn connected() -> (Peer, Rc<Connections>) {
     let connection = connections.add(peer, local, 0);
     let list = Rc::clone(&connections);
     tokio::task::spawn_local(async move {
-        serve(stream, Rc::new(Hello), Rc::clone(&connection), &list).await;
+        let service = Service::new(Rc::new(Hello), Hello::handle);
+        serve(stream, &service, Rc::clone(&connection), &list).await;
         list.remove(&connection);
     });
     let list = Rc::clone(&connections);
     tokio::task::spawn_local(async move { list.sweep().await });
     (client, connections)
+}
+
+/// Needs much while it works.
+struct Roomy;
+
+impl Handler for Roomy {
+    type Body = Body;
+
+    async fn handle(self: Rc<Self>, _: Request<RequestBody>, _: Rc<Connection>) -> Response<Body> {
+        let much = [0_u8; 100_000];
+        tokio::task::yield_now().await;
+        Response::new(Body::full(much.len().to_string()))
+    }
+}
+
+#[tokio::test(flavor = "local")]
+async fn a_connection_that_waits_has_no_room_for_what_a_request_takes() {
+    let connections = Connections::new(Limits::default(), Rc::default());
+    let address = ([127, 0, 0, 1], 1).into();
+    let (_client, near) = tokio::io::duplex(1);
+    let service = Service::new(Rc::new(Roomy), Roomy::handle);
+    let serving = serve(near, &service, connections.add(address, address, 0), &connections);
+    assert!(size_of_val(&serving) < 4_000, "{}", size_of_val(&serving));
 }
 
 #[tokio::test(flavor = "local", start_paused = true)]

@@ -166,7 +166,9 @@ async fn the_lane_answers_a_status_that_is_none_with_500_and_ends() {
     let (mut client, near) = tokio::io::duplex(4096);
     let connections = Connections::new(Limits::default(), Rc::default());
     let connection = connections.add(([127, 0, 0, 1], 1).into(), ([127, 0, 0, 1], 2).into(), 0);
-    tokio::task::spawn_local(async move { serve(near, Rc::new(Informs), connection, &connections).await });
+    tokio::task::spawn_local(async move {
+        serve(near, &Service::new(Rc::new(Informs), Informs::handle), connection, &connections).await
+    });
     client.write_all(request("GET /", "").as_bytes()).await.unwrap();
     let mut answer = String::new();
     client.read_to_string(&mut answer).await.unwrap();
@@ -229,7 +231,9 @@ async fn a_body_is_not_read_faster_than_its_client_takes_it() {
     let frames = Rc::new(Cell::new(0));
     let handler = Rc::new(Endless { frames: Rc::clone(&frames) });
     let activity = connection.activity.clone();
-    let task = tokio::task::spawn_local(async move { serve(near, handler, connection, &connections).await });
+    let task = tokio::task::spawn_local(async move {
+        serve(near, &Service::new(handler, Endless::handle), connection, &connections).await
+    });
     client.write_all(request("GET /", "").as_bytes()).await.unwrap();
     tokio::time::sleep(QUIET).await;
     // The pipe, and what is joined before it is sent.
