@@ -29,7 +29,7 @@ mod watched;
 
 use asked::Counts;
 pub(crate) use watched::is_known;
-use watched::{Part, Settled, at_once};
+use watched::{Part, Settled, Work, at_once};
 
 /// Many functions on a cluster: what operator, gateway and API server do for them.
 #[derive(Debug, Args)]
@@ -103,8 +103,6 @@ struct Phase {
 
 /// Requests of the rig that are under way at a time.
 const AT_A_TIME: usize = 32;
-/// Seconds of CPU in a quarter of a second that count as nothing: a report a second, a Lease renewed.
-const IDLE: f64 = 0.02;
 /// Nothing was written for so long: all is as it should be.
 const QUIET: Duration = Duration::from_secs(3);
 
@@ -252,15 +250,12 @@ impl Scale {
             }
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
-        let (mut last, mut since) = (0.0, Instant::now());
-        while since.elapsed() < QUIET && before.at.elapsed() < patience {
-            tokio::time::sleep(Duration::from_millis(250)).await;
-            let cpu = Part::running(watched::OPERATOR)?.cpu() + Part::running(watched::GATEWAY)?.cpu();
-            if cpu - last > IDLE {
-                (last, since) = (cpu, Instant::now());
-            }
+        let mut work = Work::new();
+        while work.busy().elapsed() < QUIET && before.at.elapsed() < patience {
+            tokio::time::sleep(Work::LOOK).await;
+            work.look(Part::running(watched::OPERATOR)?.cpu() + Part::running(watched::GATEWAY)?.cpu());
         }
-        let phase = Phase { seconds: (since - before.at).as_secs_f64(), ..before.until_now()? };
+        let phase = Phase { seconds: (work.busy() - before.at).as_secs_f64(), ..before.until_now()? };
         phase.print("all deleted");
         Ok((phase, told(audit, "while all were deleted", 1.0)?))
     }
@@ -276,19 +271,15 @@ impl Scale {
             pods.delete(&pod.name_any(), &DeleteParams::default().grace_period(1)).await?;
         }
         // At rest once it has used next to nothing for some seconds.
-        let (mut last, mut since) = (0.0, Instant::now());
-        let mut ready = start;
+        let mut work = Work::new();
         loop {
-            tokio::time::sleep(Duration::from_millis(250)).await;
+            tokio::time::sleep(Work::LOOK).await;
             let new = Part::running(name)?.without(&old);
             let cpu = new.cpu();
-            if cpu - last > IDLE {
-                (last, since) = (cpu, Instant::now());
-                ready = since;
-            }
-            if new.is_there() && since.elapsed() > QUIET {
+            work.look(cpu);
+            if new.is_there() && work.busy().elapsed() > QUIET {
                 let phase = Phase {
-                    seconds: (ready - start).as_secs_f64(),
+                    seconds: (work.busy() - start).as_secs_f64(),
                     operator_cpu_seconds: cpu,
                     operator_mib: new.resident_mib(),
                     gateway_cpu_seconds: cpu,

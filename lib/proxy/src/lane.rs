@@ -33,7 +33,7 @@ use crate::{
     body::BoxError,
     connection::{Connection, Connections},
     io::{ClientIo, Transport},
-    serve::{Flight, Handler, Handling, Service},
+    serve::{Flight, Serve},
     stock::Place,
 };
 
@@ -78,9 +78,9 @@ const LATE: Duration = Duration::from_millis(10);
 const USUAL_FIELDS: usize = 32;
 
 /// Serves a connection until it ends or something comes that is not plain.
-pub(crate) async fn serve<H: Handler, T: Transport, F: Handling<H>>(
+pub(crate) async fn serve<S: Serve, T: Transport>(
     io: &mut ClientIo<T>,
-    service: &Service<H, F>,
+    service: &S,
     connection: &Rc<Connection>,
     connections: &Connections,
 ) -> Left {
@@ -107,11 +107,11 @@ pub(crate) async fn serve<H: Handler, T: Transport, F: Handling<H>>(
         first = false;
         let _flight = Flight::begin(connection);
         let to_head = request.method() == Method::HEAD;
-        let mut place = service.places.take();
+        let mut place = service.places().take();
         place.put(service.handle(request, connection));
         let Some(response) = lane.handled(&mut place).await else { return Left::Over };
         place.clear();
-        service.places.keep(place);
+        service.places().keep(place);
         match lane.send(response, to_head).await {
             Ok(true) => {}
             Ok(false) => return lane.end().await,

@@ -54,10 +54,23 @@ pub trait Handler: 'static {
 }
 
 /// Who answers a worker's requests, and where that is done: what it takes is many times what a connection does that waits.
-pub(crate) struct Service<H, F> {
-    pub(crate) handler: Rc<H>,
-    handle: fn(Rc<H>, Request<RequestBody>, Rc<Connection>) -> F,
-    pub(crate) places: Spares<Place<F>>,
+pub(crate) struct Service<H, M, F> {
+    handler: Rc<H>,
+    /// [`Handler::handle`], whose future has no name.
+    make: M,
+    places: Spares<Place<F>>,
+}
+
+/// A [`Service`], with names for the types that it is made of.
+pub(crate) trait Serve: 'static {
+    type Handler: Handler;
+    type Future: Future<Output = Response<<Self::Handler as Handler>::Body>> + 'static;
+
+    fn handler(&self) -> &Rc<Self::Handler>;
+    /// What answers the request.
+    fn handle(&self, request: Request<RequestBody>, connection: &Rc<Connection>) -> Self::Future;
+    /// Where that is done.
+    fn places(&self) -> &Spares<Place<Self::Future>>;
 }
 
 /// Counts a request as in flight until its answer is written or given up.
@@ -79,28 +92,23 @@ pin_project! {
     }
 }
 
-/// An answer being made.
-pub(crate) trait Handling<H: Handler>: Future<Output = Response<H::Body>> + 'static {}
-
-impl<H: Handler, F: Future<Output = Response<H::Body>> + 'static> Handling<H> for F {}
-
 /// What hyper's two kinds of connections have in common.
 trait Closing {
     fn graceful(self: Pin<&mut Self>);
 }
 
 /// Serves a connection to its end.
-pub(crate) async fn serve<H: Handler, T: Transport, F: Handling<H>>(
+pub(crate) async fn serve<S: Serve, T: Transport>(
     stream: T,
-    service: &Service<H, F>,
+    service: &S,
     connection: Rc<Connection>,
     connections: &Connections,
 ) {
-    let mut io = ClientIo::new(stream, Arc::clone(&connection.activity), H::unreadable);
+    let mut io = ClientIo::new(stream, Arc::clone(&connection.activity), S::Handler::unreadable);
     let left = until_dropped(&connection, lane::serve(&mut io, service, &connection, connections)).await;
     if let Some(lane::Left::ToHyper { first }) = left {
         // What it needs is many times what the lane does.
-        let handler = Rc::clone(&service.handler);
+        let handler = Rc::clone(service.handler());
         Box::pin(serve_by_hyper(io, handler, connection, connections, first)).await;
     }
 }
@@ -206,18 +214,35 @@ fn error_chain(error: &dyn StdError) -> String {
 
 // === impl Service ===
 
-impl<H: Handler, F: Handling<H>> Service<H, F> {
-    /// A service of `handler`; `handle` is [`Handler::handle`], whose future has no name.
-    pub(crate) fn new(
-        handler: Rc<H>,
-        handle: fn(Rc<H>, Request<RequestBody>, Rc<Connection>) -> F,
-    ) -> Rc<Self> {
-        Rc::new(Self { handler, handle, places: Spares::default() })
+impl<H: Handler, M, F> Service<H, M, F>
+where
+    M: Fn(Rc<H>, Request<RequestBody>, Rc<Connection>) -> F,
+    F: Future<Output = Response<H::Body>>,
+{
+    /// A service of `handler`; `make` is its [`Handler::handle`].
+    pub(crate) fn new(handler: Rc<H>, make: M) -> Rc<Self> {
+        Rc::new(Self { handler, make, places: Spares::default() })
+    }
+}
+
+impl<H: Handler, M, F> Serve for Service<H, M, F>
+where
+    M: Fn(Rc<H>, Request<RequestBody>, Rc<Connection>) -> F + 'static,
+    F: Future<Output = Response<H::Body>> + 'static,
+{
+    type Handler = H;
+    type Future = F;
+
+    fn handler(&self) -> &Rc<H> {
+        &self.handler
     }
 
-    /// What answers the request.
-    pub(crate) fn handle(&self, request: Request<RequestBody>, connection: &Rc<Connection>) -> F {
-        (self.handle)(Rc::clone(&self.handler), request, Rc::clone(connection))
+    fn handle(&self, request: Request<RequestBody>, connection: &Rc<Connection>) -> F {
+        (self.make)(Rc::clone(&self.handler), request, Rc::clone(connection))
+    }
+
+    fn places(&self) -> &Spares<Place<F>> {
+        &self.places
     }
 }
 

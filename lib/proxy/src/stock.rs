@@ -27,7 +27,7 @@ const BLOCK: usize = 16 * 1024;
 /// The least room that a read gets: less would be a system call for little.
 const LEAST: usize = 4096;
 /// The most spares of a kind. More requests at a time make theirs as they come.
-const SPARES: usize = 64;
+const SPARES: usize = 256;
 
 // === impl Block ===
 

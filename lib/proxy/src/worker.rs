@@ -28,7 +28,7 @@ use tokio::{
 use crate::{
     connection::{Connections, Limits},
     listener::{Trouble, listener},
-    serve::{Handler, Handling, Service, serve},
+    serve::{Handler, Serve, Service, serve},
     timeout::Timers,
 };
 
@@ -318,18 +318,18 @@ impl Thread {
 }
 
 /// Serves a connection, in a task of its own.
-pub(crate) fn begin<H: Handler, F: Handling<H>>(
+pub(crate) fn begin<S: Serve>(
     stream: TcpStream,
     peer: SocketAddr,
     worker: usize,
-    service: Rc<Service<H, F>>,
+    service: Rc<S>,
     connections: Rc<Connections>,
 ) {
     // Streamed answers must not wait for acknowledgements of earlier frames.
     let (Ok(()), Ok(local)) = (stream.set_nodelay(true), stream.local_addr()) else { return };
     let connection = connections.add(peer, local, worker);
     tokio::task::spawn_local(async move {
-        serve(stream, &service, Rc::clone(&connection), &connections).await;
+        serve(stream, &*service, Rc::clone(&connection), &connections).await;
         connections.remove(&connection);
     });
 }

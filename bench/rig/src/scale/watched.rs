@@ -131,6 +131,39 @@ impl Part {
     }
 }
 
+/// Whether programs are at work, by the CPU that they have used.
+pub(super) struct Work {
+    cpu: f64,
+    busy: Instant,
+}
+
+// === impl Work ===
+
+impl Work {
+    /// How often it is looked.
+    pub(super) const LOOK: Duration = Duration::from_millis(250);
+    /// Seconds of CPU between two looks that count as nothing, for reports and Leases: three ticks of the kernel's clock.
+    const IDLE: f64 = 0.03;
+
+    /// At work until it was looked.
+    pub(super) fn new() -> Self {
+        Self { cpu: 0.0, busy: Instant::now() }
+    }
+
+    /// Takes in what they have used so far.
+    pub(super) fn look(&mut self, cpu: f64) {
+        if cpu - self.cpu > Self::IDLE {
+            self.busy = Instant::now();
+        }
+        self.cpu = cpu;
+    }
+
+    /// When they were last at work.
+    pub(super) fn busy(&self) -> Instant {
+        self.busy
+    }
+}
+
 /// Whether the gateway knows a function, by an Invoke that invokes nothing.
 pub(crate) async fn is_known(url: &Url) -> anyhow::Result<bool> {
     let Url { address, host, path } = url;

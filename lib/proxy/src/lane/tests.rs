@@ -76,7 +76,7 @@ impl Served {
                 match way {
                     Way::Lane => {
                         let service = Service::new(handler, Scripted::handle);
-                        serve(near, &service, connection, &connections).await;
+                        serve(near, &*service, connection, &connections).await;
                     }
                     Way::Hyper => {
                         let io = ClientIo::new(near, connection.activity.clone(), Scripted::unreadable);

@@ -46,7 +46,7 @@ async fn connected() -> (Peer, Rc<Connections>) {
     let list = Rc::clone(&connections);
     tokio::task::spawn_local(async move {
         let service = Service::new(Rc::new(Hello), Hello::handle);
-        serve(stream, &service, Rc::clone(&connection), &list).await;
+        serve(stream, &*service, Rc::clone(&connection), &list).await;
         list.remove(&connection);
     });
     let list = Rc::clone(&connections);
@@ -73,7 +73,7 @@ async fn a_connection_that_waits_has_no_room_for_what_a_request_takes() {
     let address = ([127, 0, 0, 1], 1).into();
     let (_client, near) = tokio::io::duplex(1);
     let service = Service::new(Rc::new(Roomy), Roomy::handle);
-    let serving = serve(near, &service, connections.add(address, address, 0), &connections);
+    let serving = serve(near, &*service, connections.add(address, address, 0), &connections);
     assert!(size_of_val(&serving) < 4_000, "{}", size_of_val(&serving));
 }
 

@@ -167,7 +167,7 @@ async fn the_lane_answers_a_status_that_is_none_with_500_and_ends() {
     let connections = Connections::new(Limits::default(), Rc::default());
     let connection = connections.add(([127, 0, 0, 1], 1).into(), ([127, 0, 0, 1], 2).into(), 0);
     tokio::task::spawn_local(async move {
-        serve(near, &Service::new(Rc::new(Informs), Informs::handle), connection, &connections).await
+        serve(near, &*Service::new(Rc::new(Informs), Informs::handle), connection, &connections).await
     });
     client.write_all(request("GET /", "").as_bytes()).await.unwrap();
     let mut answer = String::new();
@@ -232,7 +232,7 @@ async fn a_body_is_not_read_faster_than_its_client_takes_it() {
     let handler = Rc::new(Endless { frames: Rc::clone(&frames) });
     let activity = connection.activity.clone();
     let task = tokio::task::spawn_local(async move {
-        serve(near, &Service::new(handler, Endless::handle), connection, &connections).await
+        serve(near, &*Service::new(handler, Endless::handle), connection, &connections).await
     });
     client.write_all(request("GET /", "").as_bytes()).await.unwrap();
     tokio::time::sleep(QUIET).await;
