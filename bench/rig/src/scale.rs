@@ -55,7 +55,7 @@ pub(crate) struct Scale {
     /// The API server's audit log, for its requests at rest.
     #[arg(long, env = "FLINT_AUDIT_LOG")]
     audit_log: Option<PathBuf>,
-    /// What making them may take, in seconds; ten thousand take half an hour on two cores that they share with the API server.
+    /// What making them may take, in seconds; ten thousand took nine minutes on two cores that they shared with the API server.
     #[arg(long, default_value_t = 3600.0)]
     patience: f64,
     /// Where results are written.
